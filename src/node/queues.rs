@@ -1,0 +1,144 @@
+//! The two queues between a view and its node.
+//!
+//! **Commands** flow from the view to the node: [`Commands`] is a sender into the driver's inbox
+//! that can say nothing but "my player wants this". **Orders** flow from the node to the view: an
+//! [`Update`] for everything that the view shows. Nothing else joins the two: the view reads no
+//! state of the node, and the node never waits for the view.
+//!
+//! The orders queue is bounded. A view that has stopped reading (a terminal on hold) loses
+//! updates rather than holding memory; each update carries whole facts (the board, not a change to
+//! it), so that the next one which gets through makes the screen right again.
+
+use std::sync::mpsc;
+
+use crate::game::Player;
+use crate::machine::Order;
+use crate::raft::{NodeId, RoleName};
+
+/// How many updates may wait for a view before further ones are dropped.
+pub const ORDERS_CAPACITY: usize = 4096;
+
+/// What a node tells its view.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// An entry was committed and applied here; the board as it stands after it.
+    Order(Order, Vec<Player>),
+    /// This node's role, term or leader changed. Every change is told, in order.
+    Role(RoleName, u64, Option<NodeId>),
+    /// This node as it stands: sent after changes, at most sixty times a second.
+    View(View),
+    /// What a peer answered when it was asked how it stands; `None`: it did not answer.
+    Peer(NodeId, Option<Status>),
+    /// A command of this player did not become an order: no leader, or the outcome is unknown.
+    Failed {
+        /// Such as `attack 3`.
+        text: String,
+        /// One sentence for the player.
+        reason: String,
+    },
+    /// The node has stopped; no further update follows.
+    Stopped(String),
+}
+
+/// This node, its board and the end of its log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// What `cluster.status()` answers.
+    pub status: Status,
+    /// Every player, in the order of their ids.
+    pub board: Vec<Player>,
+    /// The last entries of the log, oldest first, at most [`View::TAIL`].
+    pub tail: Vec<LogLine>,
+}
+
+impl View {
+    /// How many entries of the log a view is shown.
+    pub const TAIL: usize = 40;
+}
+
+/// One entry as the view shows it. It is committed when its index is at most
+/// `status.commit_index`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// Position in the log, from 1.
+    pub index: u64,
+    /// The term in which a leader appended it.
+    pub term: u64,
+    /// `attack 3`, or `noop`; printable.
+    pub text: String,
+}
+
+/// How a node stands: what `cluster.status()` answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Status {
+    /// The node's id.
+    pub id: NodeId,
+    /// The node's name, such as `bob1`.
+    pub name: String,
+    /// Its role.
+    pub role: RoleName,
+    /// Its current term.
+    pub term: u64,
+    /// Whom it follows; itself when it leads; `None` while it knows no leader.
+    pub leader: Option<NodeId>,
+    /// The last index known to be committed.
+    pub commit_index: u64,
+    /// The last index applied to the board.
+    pub last_applied: u64,
+    /// The last index in the log.
+    pub last_index: u64,
+    /// The digest after the last applied entry: 16 hex digits.
+    pub digest: String,
+    /// The other nodes, in the order of their ids.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// Another node, as this one knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerStatus {
+    /// The peer's id.
+    pub id: NodeId,
+    /// The peer's name.
+    pub name: String,
+    /// `HOST:PORT`.
+    pub address: String,
+    /// On a leader: the last index known to be the same there. `None` elsewhere.
+    pub match_index: Option<u64>,
+    /// On a leader: the next index to send there. `None` elsewhere.
+    pub next_index: Option<u64>,
+    /// The last round trip of a call to it, in milliseconds; `None` before the first and after a
+    /// failure.
+    pub rtt_ms: Option<f64>,
+}
+
+/// The node's end of the orders queue.
+///
+/// A trait, because the view's inbox carries more than updates (keys, for one) and std's queues
+/// have no select: the node is given a sender of whatever the view receives.
+pub trait Orders: Send {
+    /// Offers an update and does not wait. False when the view is gone or far behind.
+    fn offer(&self, update: Update) -> bool;
+}
+
+impl<T: From<Update> + Send> Orders for mpsc::SyncSender<T> {
+    fn offer(&self, update: Update) -> bool {
+        self.try_send(update.into()).is_ok()
+    }
+}
+
+/// The view's end of the commands queue.
+#[derive(Clone)]
+pub struct Commands(mpsc::Sender<String>);
+
+impl Commands {
+    /// A queue of commands: the view's end, and the end that whoever runs the node reads.
+    pub fn channel() -> (Commands, mpsc::Receiver<String>) {
+        let (sender, receiver) = mpsc::channel();
+        (Commands(sender), receiver)
+    }
+
+    /// Asks for `text`, such as `attack 3`. False when the node has stopped.
+    pub fn send(&self, text: impl Into<String>) -> bool {
+        self.0.send(text.into()).is_ok()
+    }
+}

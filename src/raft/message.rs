@@ -1,0 +1,152 @@
+//! What nodes say to each other: requests and replies, in the paper's words (figure 2).
+//!
+//! Requests and replies are separate types, because XML-RPC answers in the same HTTP exchange:
+//! every request gets exactly one reply, and a reply can belong to one request only.
+
+use std::sync::Arc;
+
+use crate::command::Command;
+
+use super::NodeId;
+
+/// One position of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// Position, from 1 and without gaps.
+    pub index: u64,
+    /// The term of the leader that appended it.
+    pub term: u64,
+    /// What it says.
+    pub payload: Payload,
+}
+
+/// What an entry says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Payload {
+    /// The first entry of a leader's term. Committing it commits all before it (5.4.2).
+    Noop,
+    /// A client's command.
+    Command(Arc<Command>),
+}
+
+impl Entry {
+    /// An upper bound of the bytes that the entry takes in an AppendEntries document.
+    pub fn encoded_len(&self) -> usize {
+        // Tags and names of index, term, client, serial, command and the struct around them.
+        const FRAME: usize = 512;
+        FRAME
+            + match &self.payload {
+                Payload::Noop => 0,
+                Payload::Command(command) => command.encoded_len(),
+            }
+    }
+}
+
+/// A request from one node to another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// Replicates entries; without entries, a heartbeat.
+    AppendEntries(AppendEntries),
+    /// Asks for a vote.
+    RequestVote(RequestVote),
+}
+
+/// The answer to a [`Request`], of the same kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Reply {
+    /// To AppendEntries.
+    AppendEntries(AppendEntriesReply),
+    /// To RequestVote.
+    RequestVote(RequestVoteReply),
+}
+
+/// AppendEntries RPC, arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AppendEntries {
+    /// Leader's term.
+    pub term: u64,
+    /// So that a follower can redirect clients.
+    pub leader_id: NodeId,
+    /// Index of the entry right before the new ones; 0 when they start the log.
+    pub prev_log_index: u64,
+    /// Term of that entry; 0 for index 0.
+    pub prev_log_term: u64,
+    /// Entries to store, contiguous from `prev_log_index + 1`.
+    pub entries: Vec<Entry>,
+    /// The leader's commit index.
+    pub leader_commit: u64,
+}
+
+/// AppendEntries RPC, results.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AppendEntriesReply {
+    /// The follower's term, for the leader to update itself.
+    pub term: u64,
+    /// Whether the log now agrees with the leader's up to the end of the request.
+    pub outcome: AppendOutcome,
+}
+
+/// Whether an append was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AppendOutcome {
+    /// The log agrees with the leader's up to this index: the end of *this* request.
+    Matched(u64),
+    /// The entry at `prev_log_index` is missing or of another term (or the sender's term is
+    /// over). The hint lets the leader skip a whole term at a time (5.3).
+    Conflict {
+        /// The term of the conflicting entry; `None` when the log is too short.
+        term: Option<u64>,
+        /// The first index of that term; where the log is too short, one past its end.
+        index: u64,
+    },
+}
+
+/// RequestVote RPC, arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RequestVote {
+    /// Candidate's term.
+    pub term: u64,
+    /// Who asks.
+    pub candidate_id: NodeId,
+    /// Index of the candidate's last entry.
+    pub last_log_index: u64,
+    /// Term of the candidate's last entry.
+    pub last_log_term: u64,
+}
+
+/// RequestVote RPC, results.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RequestVoteReply {
+    /// The voter's term, for the candidate to update itself.
+    pub term: u64,
+    /// True: the candidate has this vote.
+    pub vote_granted: bool,
+}
+
+impl Request {
+    /// Who sends it.
+    pub fn from(&self) -> NodeId {
+        match self {
+            Request::AppendEntries(request) => request.leader_id,
+            Request::RequestVote(request) => request.candidate_id,
+        }
+    }
+
+    /// The sender's term.
+    pub fn term(&self) -> u64 {
+        match self {
+            Request::AppendEntries(request) => request.term,
+            Request::RequestVote(request) => request.term,
+        }
+    }
+}
+
+impl Reply {
+    /// The term of whoever answers.
+    pub fn term(&self) -> u64 {
+        match self {
+            Reply::AppendEntries(reply) => reply.term,
+            Reply::RequestVote(reply) => reply.term,
+        }
+    }
+}

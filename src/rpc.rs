@@ -1,0 +1,2 @@
+//! XML-RPC over HTTP.
+pub mod value;
