@@ -1,7 +1,529 @@
-//! Raft.
-mod message;
+//! Raft: how a cluster of nodes agrees on one order of commands.
+//!
+//! This is the algorithm of Ongaro and Ousterhout, "In Search of an Understandable Consensus
+//! Algorithm (Extended Version)", in the paper's own words; section numbers in comments are its
+//! sections. A node is a follower, a candidate or a leader ([`RoleName`]). The leader of a term
+//! puts commands into its log and replicates them; an entry that a majority has stored is
+//! committed, and is applied by every node in the same order.
+//!
+//! The core is a value without surroundings. It has no clock, no thread, no channel, no file, no
+//! XML and no randomness but the seed that it was given:
+//!
+//! ```text
+//!  tick(now)  propose(commands)  request(request)  reply(from, call, reply)  lost(to, call)  saved(mark)
+//!      |             |                 |                    |                     |              |
+//!      +-------------+-----------------+----- Raft ---------+---------------------+--------------+
+//!                                              |
+//!                    Ready { send, save, after_save, reply, committed }
+//! ```
+//!
+//! Whoever runs it carries a [`Ready`] out, in the order that its documentation fixes. That is what
+//! lets one core run under the game, the simulator and the tests.
+//!
+//! Time is a number of milliseconds that never goes back. `tick` tells it; the other inputs happen
+//! at the time told last; [`Raft::deadline`] says when the next `tick` has something to do.
+//!
+//! Where to read on: [`election`] (5.2, 5.4.1), [`replication`] (5.3, 5.4.2), [`log`], [`progress`]
+//! and [`quorum`] (the leaves), [`message`] and [`ready`] (what goes in and out).
+//!
+//! Caveats:
+//! - Membership is static. A request from anyone else is refused and changes nothing.
+//! - A leader that has lost contact with the majority goes on believing that it leads until it
+//!   hears of a higher term. It commits nothing meanwhile.
+//! - There is no pre-vote: a node that comes back from a partition forces one election.
+//! - The log is never compacted.
+//! - The core trusts what it is told of saves: a disk that lies is not tolerated, and a node that
+//!   returns without its term, vote and log is a different node under an old name (the paper's
+//!   failure model excludes it; a majority of such nodes can lose committed entries).
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+use crate::command::Command;
+
+mod election;
+pub mod log;
+pub mod message;
+mod progress;
+pub mod quorum;
+pub mod ready;
+mod replication;
 mod role;
+
+pub use log::Log;
 pub use message::*;
+pub use ready::*;
 pub use role::RoleName;
+use role::{Candidate, Follower, Leader, Role};
+
 /// A node's id: 1 and up, unique in its cluster.
 pub type NodeId = u64;
+
+/// What a core must know before it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This node.
+    pub id: NodeId,
+    /// Every voting member, this node included.
+    pub voters: BTreeSet<NodeId>,
+    /// Shortest and longest election timeout, in milliseconds. Each timeout is drawn anew (5.2).
+    pub election_timeout: (u64, u64),
+    /// Longest silence of a leader, in milliseconds; well below the shortest election timeout.
+    pub heartbeat: u64,
+    /// Seeds the election timeouts.
+    pub seed: u64,
+    /// Most entries in one AppendEntries, so that every peer can decode it.
+    pub max_batch_entries: usize,
+    /// Most encoded bytes in one AppendEntries. A single entry may exceed it.
+    pub max_batch_bytes: usize,
+    /// Most entries that a leader accepts beyond its commit index.
+    pub max_uncommitted: u64,
+}
+
+/// One node's share of the algorithm.
+#[derive(Clone, Debug)]
+pub struct Raft {
+    config: Config,
+
+    // Persistent state (figure 2). Whatever changes it marks a save.
+    /// Latest term this node has seen; starts at 0, only grows.
+    current_term: u64,
+    /// Who got this node's vote in `current_term`; cleared whenever the term grows.
+    voted_for: Option<NodeId>,
+    /// The entries; starts empty.
+    log: Log,
+
+    // Volatile state (figure 2). Starts at zero with each start of the process.
+    /// Highest index known to be committed; only grows.
+    commit_index: u64,
+    /// Highest index handed out to be applied; only grows, at most `commit_index`.
+    last_applied: u64,
+
+    role: Role,
+    /// The time told last.
+    now: u64,
+    rng: Xoshiro256PlusPlus,
+    /// Names the next request.
+    next_call: CallId,
+    /// What this step has asked for so far; empty between steps.
+    ready: Ready,
+    /// Term and vote as they were last handed to the disk.
+    saved_hard_state: HardState,
+}
+
+/// Where proposed commands stand in the log: at `index`, `index + 1`, ... in the order given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proposed {
+    /// The leader's term.
+    pub term: u64,
+    /// Index of the first of them.
+    pub index: u64,
+}
+
+/// Why a proposal was not taken. Nothing was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotProposed {
+    /// This node does not lead; it may know who does.
+    NotLeader(Option<NodeId>),
+    /// Too many entries wait to be committed.
+    Full,
+}
+
+/// Why a request was not processed. It changed no term and reset no timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// The sender is no member of this cluster, or is this very node.
+    NotAMember(NodeId),
+    /// The request contradicts itself.
+    Malformed(&'static str),
+    /// A second leader in the term of the first.
+    SecondLeader {
+        /// Who sent it.
+        from: NodeId,
+        /// The term in question.
+        term: u64,
+    },
+    /// The sender's log lacks an entry that is committed here, or has another in its place.
+    Contradicts {
+        /// The committed index.
+        index: u64,
+    },
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rejected::NotAMember(id) => write!(f, "node {id} is no other member of this cluster"),
+            Rejected::Malformed(what) => write!(f, "malformed request: {what}"),
+            Rejected::SecondLeader { from, term } => {
+                write!(
+                    f,
+                    "node {from} claims term {term}, which has another leader"
+                )
+            }
+            Rejected::Contradicts { index } => write!(
+                f,
+                "the sender's log contradicts entry {index}, which is committed here: \
+                 too many nodes have lost their logs"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Rejected {}
+
+impl Raft {
+    /// A follower with what its disk remembers.
+    pub fn new(config: Config, hard_state: HardState, log: Log) -> Raft {
+        assert!(
+            config.voters.contains(&config.id),
+            "a node is a member of its own cluster"
+        );
+        let (min, max) = config.election_timeout;
+        assert!(
+            config.heartbeat < min && min <= max,
+            "a leader must be able to speak before followers lose patience"
+        );
+        let mut raft = Raft {
+            current_term: hard_state.current_term,
+            voted_for: hard_state.voted_for,
+            log,
+            commit_index: 0,
+            last_applied: 0,
+            role: Role::Follower(Follower {
+                leader: None,
+                election_deadline: 0,
+            }),
+            now: 0,
+            // Two nodes with one seed must not draw the same timeouts forever.
+            rng: Xoshiro256PlusPlus::seed_from_u64(
+                config.seed ^ config.id.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            ),
+            next_call: 1,
+            ready: Ready::default(),
+            saved_hard_state: hard_state,
+            config,
+        };
+        raft.reset_election_timer();
+        raft
+    }
+
+    /// Time has come to `now`. Campaigns, or sends heartbeats, where that is due.
+    pub fn tick(&mut self, now: u64) -> Ready {
+        assert!(now >= self.now, "time does not go back");
+        self.now = now;
+        match &mut self.role {
+            Role::Follower(Follower {
+                election_deadline, ..
+            })
+            | Role::Candidate(Candidate {
+                election_deadline, ..
+            }) if now >= *election_deadline => self.become_candidate(),
+            Role::Follower(_) => {}
+            Role::Candidate(_) => self.ask_for_votes_again(),
+            Role::Leader(_) => self.replicate(),
+        }
+        self.finish()
+    }
+
+    /// When the next `tick` has something to do; `None`: only after another input.
+    pub fn deadline(&self) -> Option<u64> {
+        match &self.role {
+            Role::Follower(follower) => Some(follower.election_deadline),
+            Role::Candidate(candidate) => Some(candidate.election_deadline.min(candidate.retry_at)),
+            Role::Leader(leader) => leader
+                .progress
+                .values()
+                .filter(|progress| progress.in_flight.is_none())
+                .map(|progress| progress.heartbeat_at)
+                .min(),
+        }
+    }
+
+    /// Appends commands to the leader's log and starts to replicate them (5.3).
+    pub fn propose(
+        &mut self,
+        commands: impl IntoIterator<Item = Arc<Command>>,
+    ) -> Result<(Proposed, Ready), NotProposed> {
+        let Role::Leader(_) = &self.role else {
+            return Err(NotProposed::NotLeader(self.leader()));
+        };
+        if self.log.last_index() - self.commit_index >= self.config.max_uncommitted {
+            return Err(NotProposed::Full);
+        }
+        let proposed = Proposed {
+            term: self.current_term,
+            index: self.log.last_index() + 1,
+        };
+        for command in commands {
+            self.append_own(Payload::Command(command));
+        }
+        self.replicate();
+        Ok((proposed, self.finish()))
+    }
+
+    /// Processes a peer's request; the answer is in `Ready::reply`.
+    pub fn request(&mut self, request: Request) -> Result<Ready, Rejected> {
+        let from = request.from();
+        if from == self.config.id || !self.config.voters.contains(&from) {
+            return Err(Rejected::NotAMember(from));
+        }
+        if request.term() > MAX_TERM {
+            return Err(Rejected::Malformed("the term is out of range"));
+        }
+        let reply = match request {
+            Request::AppendEntries(request) => self.handle_append_entries(request)?,
+            Request::RequestVote(request) => Reply::RequestVote(self.handle_request_vote(&request)),
+        };
+        self.ready.reply = Some(reply);
+        Ok(self.finish())
+    }
+
+    /// Processes a peer's answer to the request named `call`.
+    pub fn reply(&mut self, from: NodeId, call: CallId, reply: Reply) -> Ready {
+        if reply.term() > self.current_term && reply.term() <= MAX_TERM {
+            self.become_follower(reply.term(), None);
+        } else if reply.term() == self.current_term {
+            match reply {
+                Reply::AppendEntries(reply) => self.handle_append_reply(from, call, &reply),
+                Reply::RequestVote(reply) => self.handle_vote_reply(from, call, &reply),
+            }
+        }
+        self.finish()
+    }
+
+    /// The request named `call` was not answered: refused, lost or timed out. It may have arrived.
+    pub fn lost(&mut self, to: NodeId, call: CallId) -> Ready {
+        match &mut self.role {
+            Role::Follower(_) => {}
+            Role::Candidate(candidate) => {
+                if candidate.asked.get(&to) == Some(&call) {
+                    candidate.asked.remove(&to);
+                }
+            }
+            Role::Leader(leader) => {
+                if let Some(progress) = leader.progress.get_mut(&to)
+                    && progress.in_flight.is_some_and(|sent| sent.call == call)
+                {
+                    // Sent again with the next heartbeat: a dead peer refuses fast, and asking in
+                    // a loop helps nobody.
+                    progress.in_flight = None;
+                    progress.is_suspect = true;
+                }
+            }
+        }
+        self.finish()
+    }
+
+    /// A save is on disk, and every save before it.
+    pub fn saved(&mut self, mark: SavedUpTo) -> Ready {
+        if let Role::Leader(leader) = &mut self.role
+            && (mark.term == self.current_term || planted!(SavedNoticeOfAnotherTerm))
+        {
+            // Within its own term a leader only appends, so the mark is about these very entries.
+            leader.saved_index = leader.saved_index.max(mark.index);
+            self.advance_commit_index();
+            self.replicate();
+        }
+        self.finish()
+    }
+
+    /// This node's id.
+    pub fn id(&self) -> NodeId {
+        self.config.id
+    }
+
+    /// The voting members.
+    pub fn voters(&self) -> &BTreeSet<NodeId> {
+        &self.config.voters
+    }
+
+    /// The role.
+    pub fn role(&self) -> RoleName {
+        self.role.name()
+    }
+
+    /// The leader of the current term, when it is known; this node itself when it leads.
+    pub fn leader(&self) -> Option<NodeId> {
+        match &self.role {
+            Role::Follower(follower) => follower.leader,
+            Role::Candidate(_) => None,
+            Role::Leader(_) => Some(self.config.id),
+        }
+    }
+
+    /// The latest term this node has seen.
+    pub fn current_term(&self) -> u64 {
+        self.current_term
+    }
+
+    /// Who got this node's vote in the current term.
+    pub fn voted_for(&self) -> Option<NodeId> {
+        self.voted_for
+    }
+
+    /// The highest index known to be committed.
+    pub fn commit_index(&self) -> u64 {
+        self.commit_index
+    }
+
+    /// The highest index handed out to be applied.
+    pub fn last_applied(&self) -> u64 {
+        self.last_applied
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// A leader's `(match_index, next_index)` for a peer; `None` on any other node.
+    pub fn progress(&self, peer: NodeId) -> Option<(u64, u64)> {
+        match &self.role {
+            Role::Leader(leader) => leader
+                .progress
+                .get(&peer)
+                .map(|progress| (progress.match_index, progress.next_index)),
+            _ => None,
+        }
+    }
+
+    /// Every member but this node.
+    fn peers(&self) -> Vec<NodeId> {
+        self.config
+            .voters
+            .iter()
+            .copied()
+            .filter(|&peer| peer != self.config.id)
+            .collect()
+    }
+
+    // The three transitions of figure 4. Nothing else assigns `role`.
+
+    /// Follows, in `term`, the leader if it is known. The higher-term rule is this one method
+    /// (figure 2, all servers).
+    fn become_follower(&mut self, term: u64, leader: Option<NodeId>) {
+        assert!(term >= self.current_term, "terms never go back");
+        if term > self.current_term {
+            self.current_term = term;
+            self.voted_for = None;
+        }
+        let election_deadline = match &self.role {
+            Role::Follower(Follower {
+                election_deadline, ..
+            })
+            | Role::Candidate(Candidate {
+                election_deadline, ..
+            }) => *election_deadline,
+            Role::Leader(_) => self.draw_election_deadline(),
+        };
+        self.role = Role::Follower(Follower {
+            leader,
+            election_deadline,
+        });
+    }
+
+    /// Starts an election (5.2): next term, a vote for itself, and requests to all others.
+    fn become_candidate(&mut self) {
+        assert!(
+            !matches!(self.role, Role::Leader(_)),
+            "a leader has nothing to campaign for"
+        );
+        self.current_term += 1;
+        self.voted_for = Some(self.config.id);
+        self.role = Role::Candidate(Candidate {
+            // Counted at once, though not yet saved: the requests leave after the save, so any
+            // other vote comes later; and what a lone voter appends is saved after its vote.
+            votes: BTreeSet::from([self.config.id]),
+            asked: Default::default(),
+            answered: Default::default(),
+            retry_at: self.now + self.config.heartbeat,
+            election_deadline: self.draw_election_deadline(),
+        });
+        self.ask_for_votes();
+        self.count_votes();
+    }
+
+    /// Takes the lead (5.2), and appends an entry of its own term at once, because only such an
+    /// entry can be committed by counting (5.4.2); it carries all earlier ones with it (section 8).
+    fn become_leader(&mut self) {
+        assert!(
+            matches!(self.role, Role::Candidate(_)),
+            "only a candidate wins an election"
+        );
+        let last_index = self.log.last_index();
+        self.role = Role::Leader(Leader {
+            progress: self
+                .peers()
+                .into_iter()
+                .map(|peer| (peer, progress::Progress::new(last_index, self.now)))
+                .collect(),
+            saved_index: 0,
+        });
+        self.append_own(Payload::Noop);
+        self.replicate();
+    }
+
+    /// Draws again each time, so that a split vote is not repeated (5.2).
+    fn draw_election_deadline(&mut self) -> u64 {
+        let (min, max) = self.config.election_timeout;
+        self.now + self.rng.random_range(min..=max)
+    }
+
+    /// Called on hearing the current leader and on granting a vote, and on nothing else.
+    fn reset_election_timer(&mut self) {
+        let deadline = self.draw_election_deadline();
+        if let Role::Follower(follower) = &mut self.role {
+            follower.election_deadline = deadline;
+        }
+    }
+
+    /// Adds this node's own entry to the log and to the save.
+    fn append_own(&mut self, payload: Payload) {
+        self.append(Entry {
+            index: self.log.last_index() + 1,
+            term: self.current_term,
+            payload,
+        });
+    }
+
+    /// Every entry that enters the log passes here, and so is saved.
+    fn append(&mut self, entry: Entry) {
+        let save = self.ready.save.get_or_insert_default();
+        save.entries.push(entry.clone());
+        self.log.append(entry);
+    }
+
+    /// A name for the next request.
+    fn new_call(&mut self) -> CallId {
+        let call = self.next_call;
+        self.next_call += 1;
+        call
+    }
+
+    /// Ends a step: what became committed is handed out, changed term or vote is saved.
+    fn finish(&mut self) -> Ready {
+        let hard_state = HardState {
+            current_term: self.current_term,
+            voted_for: self.voted_for,
+        };
+        if hard_state != self.saved_hard_state {
+            self.ready.save.get_or_insert_default().hard_state = Some(hard_state);
+            self.saved_hard_state = hard_state;
+        }
+        assert!(
+            self.commit_index <= self.log.last_index(),
+            "what is committed is in the log"
+        );
+        if self.last_applied < self.commit_index {
+            let count = (self.commit_index - self.last_applied) as usize;
+            self.ready.committed = self.log.from(self.last_applied + 1)[..count].to_vec();
+            self.last_applied = self.commit_index;
+        }
+        std::mem::take(&mut self.ready)
+    }
+}

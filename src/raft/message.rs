@@ -9,6 +9,14 @@ use crate::command::Command;
 
 use super::NodeId;
 
+/// Names one outgoing request, so that a reply is counted for the request that it answers and no
+/// other. Never sent: HTTP ties the two together.
+pub type CallId = u64;
+
+/// The highest term that is believed. It leaves so much room below the largest XML-RPC integer that
+/// counting up never reaches it.
+pub const MAX_TERM: u64 = 1 << 62;
+
 /// One position of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {

@@ -1,5 +1,58 @@
-//! Stub.
+//! What a node is at the moment, and the data that only this role needs.
+//!
+//! Each role carries its own data, so that a follower cannot have a `next_index` and a leader
+//! cannot have an election timeout. Only the `become_*` methods of [`Raft`](super::Raft) assign a
+//! role.
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+use super::NodeId;
+use super::message::CallId;
+use super::progress::Progress;
+
+/// Follower, candidate or leader (figure 4 of the paper).
+#[derive(Clone, Debug)]
+pub(super) enum Role {
+    Follower(Follower),
+    Candidate(Candidate),
+    Leader(Leader),
+}
+
+/// Answers, and waits. Every node starts here.
+#[derive(Clone, Debug)]
+pub(super) struct Follower {
+    /// The leader of the current term, once it has been heard.
+    pub leader: Option<NodeId>,
+    /// When to campaign unless a leader is heard or a vote given before.
+    pub election_deadline: u64,
+}
+
+/// Asks for votes.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    /// Who has granted a vote in the current term, this node included once that is saved.
+    pub votes: BTreeSet<NodeId>,
+    /// The vote requests under way, by peer. A peer that is neither here nor in `answered` is
+    /// asked again at `retry_at`.
+    pub asked: BTreeMap<NodeId, CallId>,
+    /// Who has answered, yes or no.
+    pub answered: BTreeSet<NodeId>,
+    /// When to ask again those whose answer was lost.
+    pub retry_at: u64,
+    /// When to give this election up and start the next.
+    pub election_deadline: u64,
+}
+
+/// Orders the log.
+#[derive(Clone, Debug)]
+pub(super) struct Leader {
+    /// How far each peer's log agrees with this one.
+    pub progress: BTreeMap<NodeId, Progress>,
+    /// The leader's own `match_index`: the last entry of its term that its own disk has
+    /// confirmed; 0 before the first. It moves in [`Raft::saved`](super::Raft::saved) only.
+    pub saved_index: u64,
+}
 
 /// A role's name, as people and other programs see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,6 +63,16 @@ pub enum RoleName {
     Candidate,
     /// Orders the log.
     Leader,
+}
+
+impl Role {
+    pub fn name(&self) -> RoleName {
+        match self {
+            Role::Follower(_) => RoleName::Follower,
+            Role::Candidate(_) => RoleName::Candidate,
+            Role::Leader(_) => RoleName::Leader,
+        }
+    }
 }
 
 impl RoleName {

@@ -1,0 +1,73 @@
+//! Deliberate mistakes, for the tests that show that the simulator can fail.
+//!
+//! A simulator that has never caught anything proves nothing. `planted!(Name)` marks the one line
+//! at which a well-known mistake would be made; it is the constant `false` except in this crate's
+//! own unit tests, which plant one mistake at a time and demand that it is caught.
+
+#[cfg(not(test))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+}
+
+#[cfg(test)]
+macro_rules! planted {
+    ($bug:ident) => {
+        $crate::planted::is_planted($crate::planted::Bug::$bug)
+    };
+}
+
+/// The mistakes, each with the rule that it breaks.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A node votes for every candidate of a term.
+    VoteTwice,
+    /// Logs are compared by their length only (5.4.1).
+    IndexBeforeTerm,
+    /// A refusal counts as a vote.
+    RefusalIsAVote,
+    /// Everything after `prev_log_index` is deleted on each append.
+    TruncateAlways,
+    /// A follower commits beyond what the request has verified.
+    CommitPastVerified,
+    /// An acknowledgement names the follower's last index, not the end of the request.
+    AcknowledgeLastIndex,
+    /// An entry of an earlier term is committed by counting (5.4.2, figure 8).
+    CommitEarlierTerm,
+    /// The leader counts its own entry before it is on disk.
+    CountUnsaved,
+    /// A late notice about an overwritten entry counts for the new one.
+    SavedNoticeOfAnotherTerm,
+    /// Replies leave before the save that they promise.
+    PromiseBeforeSave,
+    /// A client is answered when its command is appended, not when it is applied.
+    AnswerBeforeCommit,
+    /// A repeated command is applied again.
+    ForgetSessions,
+    /// The codec drops `prev_log_term`.
+    DropPrevLogTerm,
+    /// A restarted node forgets whom it voted for.
+    ForgetVote,
+}
+
+#[cfg(test)]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether this thread runs with that mistake.
+#[cfg(test)]
+pub fn is_planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// Makes that mistake, on this thread, while `f` runs.
+#[cfg(test)]
+pub fn with<T>(bug: Option<Bug>, f: impl FnOnce() -> T) -> T {
+    PLANTED.set(bug);
+    let result = f();
+    PLANTED.set(None);
+    result
+}

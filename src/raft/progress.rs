@@ -1,0 +1,126 @@
+//! What a leader knows of one peer.
+//!
+//! The parent decides, this leaf keeps the arithmetic: where to send from, what is under way, and
+//! how far a reply moves either. One AppendEntries is under way at a time. While it is, new
+//! entries gather, and they leave together in the next one.
+
+use super::log::Log;
+use super::message::CallId;
+
+/// One peer's log, as far as its replies tell.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    /// Index of the next entry to send; at least 1.
+    pub next_index: u64,
+    /// Highest index known to be the same there; 0 at the start of a term.
+    pub match_index: u64,
+    /// The AppendEntries that has not been answered yet.
+    pub in_flight: Option<InFlight>,
+    /// The highest commit index that the peer is known to have been told of.
+    pub told_commit: u64,
+    /// When the next AppendEntries is due even if there is nothing to say.
+    pub heartbeat_at: u64,
+    /// The last request was not answered. Until one is, only empty heartbeats are sent: a peer that
+    /// is gone costs one small attempt per heartbeat interval, however many commands arrive.
+    pub is_suspect: bool,
+}
+
+/// An AppendEntries under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InFlight {
+    pub call: CallId,
+    pub prev_log_index: u64,
+    /// The commit index that the peer will have once it has agreed to this request.
+    pub commit: u64,
+}
+
+impl Progress {
+    /// A new leader's guess: the peer has all that the leader has (figure 2, volatile state on
+    /// leaders).
+    pub fn new(last_index: u64, now: u64) -> Progress {
+        Progress {
+            next_index: last_index + 1,
+            match_index: 0,
+            in_flight: None,
+            told_commit: 0,
+            heartbeat_at: now,
+            is_suspect: false,
+        }
+    }
+
+    /// Whether there is a reason to send now.
+    pub fn is_due(&self, last_index: u64, commit_index: u64, now: u64) -> bool {
+        self.in_flight.is_none()
+            && (now >= self.heartbeat_at
+                || (!self.is_suspect
+                    && (self.next_index <= last_index
+                        || self.told_commit < commit_index.min(self.match_index))))
+    }
+
+    /// The peer agrees up to `index`.
+    pub fn matched(&mut self, index: u64, told_commit: u64) {
+        self.match_index = self.match_index.max(index);
+        self.next_index = self.next_index.max(self.match_index + 1);
+        self.told_commit = self.told_commit.max(told_commit);
+    }
+
+    /// The peer refused `prev_log_index`. Moves back by a whole term (end of 5.3), and always by
+    /// at least one, so that the same question is never asked twice.
+    pub fn conflicted(&mut self, prev_log_index: u64, term: Option<u64>, index: u64, log: &Log) {
+        let hint = term
+            .and_then(|term| log.last_index_of_term(term))
+            .map_or(index, |last| last + 1);
+        self.next_index = hint.clamp(1, prev_log_index.max(1));
+        // A refusal at or below what once matched: the peer has lost its log. Believe it, or it
+        // would never be filled again.
+        self.match_index = self.match_index.min(self.next_index - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::{Entry, Payload};
+    use super::*;
+
+    fn log(terms: &[u64]) -> Log {
+        Log::new(
+            (1..)
+                .zip(terms)
+                .map(|(index, &term)| Entry {
+                    index,
+                    term,
+                    payload: Payload::Noop,
+                })
+                .collect(),
+        )
+    }
+
+    fn after_conflict(terms: &[u64], prev: u64, term: Option<u64>, index: u64) -> u64 {
+        let mut progress = Progress::new(terms.len() as u64, 0);
+        progress.conflicted(prev, term, index, &log(terms));
+        progress.next_index
+    }
+
+    #[test]
+    fn a_log_that_is_too_short_is_met_at_its_end() {
+        assert_eq!(after_conflict(&[1, 1, 1, 1], 4, None, 2), 2);
+    }
+
+    #[test]
+    fn a_term_that_the_leader_lacks_is_skipped_as_a_whole() {
+        // Follower: 4 4 4 4 from index 2 on; the leader has no term 4.
+        assert_eq!(after_conflict(&[1, 5, 5, 5, 5], 5, Some(4), 2), 2);
+    }
+
+    #[test]
+    fn a_term_that_the_leader_has_is_met_after_its_last_entry_there() {
+        assert_eq!(after_conflict(&[1, 4, 4, 5, 5], 5, Some(4), 1), 4);
+    }
+
+    #[test]
+    fn a_hint_that_does_not_move_back_moves_back_by_one_all_the_same() {
+        assert_eq!(after_conflict(&[1, 1, 1], 3, None, 9), 3);
+        assert_eq!(after_conflict(&[1, 1, 1], 3, Some(1), 9), 3);
+        assert_eq!(after_conflict(&[1, 1, 1], 1, None, 0), 1);
+    }
+}

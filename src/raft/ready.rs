@@ -1,0 +1,77 @@
+//! What a step of the core asks to be done.
+
+use super::NodeId;
+use super::message::{CallId, Entry, Reply, Request};
+
+/// The result of one input: what to save, what to send and what to apply.
+///
+/// The order matters. `send` may leave at once. `save` is handed to the disk in the order in which
+/// it was produced. `after_save` and `reply` may leave only when that save, *and every save handed
+/// over before it*, is on disk: they promise what was saved. `committed` may be applied at once.
+#[must_use = "a promise that is not kept is a lost vote or a lost entry"]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// A leader's AppendEntries. They promise nothing of the leader's own disk (dissertation
+    /// 10.2.1), so that one commit costs one round trip and one write, side by side.
+    pub send: Vec<Send>,
+    /// What to save, if anything changed.
+    pub save: Option<Save>,
+    /// Vote requests, to send after the save.
+    pub after_save: Vec<Send>,
+    /// The answer to the request that was put in, to send after the save.
+    pub reply: Option<Reply>,
+    /// Entries to apply, in order.
+    pub committed: Vec<Entry>,
+}
+
+/// A request to send to a peer. Every send must end in exactly one call of
+/// [`Raft::reply`](super::Raft::reply) or [`Raft::lost`](super::Raft::lost) with the same `call`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    /// To whom.
+    pub to: NodeId,
+    /// Names this request when the reply comes.
+    pub call: CallId,
+    /// What to send.
+    pub request: Request,
+}
+
+/// Persistent state that changed (figure 2: updated on stable storage before responding to RPCs).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Save {
+    /// Term and vote, always written together, before the entries.
+    pub hard_state: Option<HardState>,
+    /// Entries to write. Whatever is stored at the first one's index and after it goes first.
+    pub entries: Vec<Entry>,
+}
+
+/// Term and vote: one record, because a crash between the two would allow two votes in a term.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HardState {
+    /// Latest term that this node has seen; 0 at first start, then only up.
+    pub current_term: u64,
+    /// Whom this node voted for in `current_term`, if anyone.
+    pub voted_for: Option<NodeId>,
+}
+
+/// How far the disk is: the term and the index of the last entry of a finished save.
+///
+/// The term is there because an entry may have been overwritten while it was being saved; a notice
+/// about the old one must not count for the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SavedUpTo {
+    /// Term of the last entry in the save.
+    pub term: u64,
+    /// Index of the last entry in the save.
+    pub index: u64,
+}
+
+impl Save {
+    /// What to report once this save is on disk; `None` when it held no entries.
+    pub fn mark(&self) -> Option<SavedUpTo> {
+        self.entries.last().map(|entry| SavedUpTo {
+            term: entry.term,
+            index: entry.index,
+        })
+    }
+}

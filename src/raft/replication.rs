@@ -1,0 +1,248 @@
+//! Log replication (5.3) and the rule of commitment (5.4.2).
+//!
+//! The leader sends each peer what follows the last index on which both agree. A peer whose log
+//! disagrees says where, and the leader goes back; what conflicts with the leader's log is
+//! overwritten. An entry of the leader's own term that a majority has stored is committed, and
+//! with it everything before it.
+
+use super::message::{
+    AppendEntries, AppendEntriesReply, AppendOutcome, CallId, Entry, Reply, Request,
+};
+use super::progress::InFlight;
+use super::ready::Send;
+use super::role::Role;
+use super::{NodeId, Raft, Rejected, quorum};
+
+impl Raft {
+    /// AppendEntries RPC, receiver (figure 2).
+    pub(super) fn handle_append_entries(
+        &mut self,
+        request: AppendEntries,
+    ) -> Result<Reply, Rejected> {
+        check_contiguous(&request)?;
+        // 1. Reply false if term < currentTerm.
+        if request.term < self.current_term {
+            return Ok(self.append_reply(AppendOutcome::Conflict {
+                term: None,
+                index: self.log.last_index() + 1,
+            }));
+        }
+        if request.term == self.current_term
+            && self
+                .leader()
+                .is_some_and(|leader| leader != request.leader_id)
+        {
+            return Err(Rejected::SecondLeader {
+                from: request.leader_id,
+                term: request.term,
+            });
+        }
+        let prev_log_index = request.prev_log_index;
+        let conflict = self.first_conflict(&request)?;
+        self.become_follower(request.term, Some(request.leader_id));
+        self.reset_election_timer();
+
+        // 2. Reply false if the log has no entry at prevLogIndex whose term is prevLogTerm.
+        if self.log.term_at(prev_log_index) != Some(request.prev_log_term) {
+            return Ok(self.append_reply(self.conflict_hint(prev_log_index)));
+        }
+        // 3. Delete a conflicting entry and all that follow it. Only a real conflict: an older
+        // request that arrives late must not erase what came after it.
+        let matched = prev_log_index + request.entries.len() as u64;
+        if let Some(index) = conflict {
+            self.log.truncate(index);
+        } else if planted!(TruncateAlways) && self.log.last_index() > prev_log_index {
+            self.log.truncate(prev_log_index + 1);
+        }
+        // 4. Append what is not yet there.
+        for entry in request.entries {
+            if entry.index > self.log.last_index() {
+                self.append(entry);
+            }
+        }
+        // 5. What the leader has committed is committed here, as far as this request has shown
+        // that the two logs agree.
+        let verified = if planted!(CommitPastVerified) {
+            self.log.last_index()
+        } else {
+            matched
+        };
+        self.commit_index = self.commit_index.max(request.leader_commit.min(verified));
+        let matched = if planted!(AcknowledgeLastIndex) {
+            self.log.last_index()
+        } else {
+            matched
+        };
+        Ok(self.append_reply(AppendOutcome::Matched(matched)))
+    }
+
+    /// The first entry of the request that conflicts with ours, if `prev_log_index` matches. A
+    /// conflict with what is committed cannot come from a correct cluster; it is refused before
+    /// anything changes.
+    fn first_conflict(&self, request: &AppendEntries) -> Result<Option<u64>, Rejected> {
+        let prev = request.prev_log_index;
+        let differs = |index, term| self.log.term_at(index).is_some_and(|ours| ours != term);
+        let first = if differs(prev, request.prev_log_term) {
+            Some(prev)
+        } else {
+            request
+                .entries
+                .iter()
+                .find(|entry| differs(entry.index, entry.term))
+                .map(|entry| entry.index)
+        };
+        match first {
+            Some(index) if index <= self.commit_index => Err(Rejected::Contradicts { index }),
+            Some(index) if index == prev => Ok(None),
+            first => Ok(first),
+        }
+    }
+
+    /// Where the logs part, one whole term at a time (end of 5.3).
+    fn conflict_hint(&self, prev_log_index: u64) -> AppendOutcome {
+        match self.log.term_at(prev_log_index) {
+            Some(term) => AppendOutcome::Conflict {
+                term: Some(term),
+                index: self.log.first_index_of_term_at(prev_log_index),
+            },
+            None => AppendOutcome::Conflict {
+                term: None,
+                index: self.log.last_index() + 1,
+            },
+        }
+    }
+
+    fn append_reply(&self, outcome: AppendOutcome) -> Reply {
+        Reply::AppendEntries(AppendEntriesReply {
+            term: self.current_term,
+            outcome,
+        })
+    }
+
+    /// An answer to one of this leader's requests, in the current term.
+    pub(super) fn handle_append_reply(
+        &mut self,
+        from: NodeId,
+        call: CallId,
+        reply: &AppendEntriesReply,
+    ) {
+        let last_index = self.log.last_index();
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(progress) = leader.progress.get_mut(&from) else {
+            return;
+        };
+        let Some(sent) = progress.in_flight.filter(|sent| sent.call == call) else {
+            return;
+        };
+        progress.in_flight = None;
+        progress.is_suspect = false;
+        match reply.outcome {
+            // A peer that claims more than there is talks nonsense; believe what was sent.
+            AppendOutcome::Matched(index) => progress.matched(index.min(last_index), sent.commit),
+            AppendOutcome::Conflict { term, index } => {
+                progress.conflicted(sent.prev_log_index, term, index, &self.log);
+            }
+        }
+        self.advance_commit_index();
+        self.replicate();
+    }
+
+    /// Commits what a majority has stored, if it is of this term (5.4.2): an entry of an earlier
+    /// term may be on a majority and still be overwritten (figure 8).
+    pub(super) fn advance_commit_index(&mut self) {
+        let Role::Leader(leader) = &self.role else {
+            return;
+        };
+        let own = if planted!(CountUnsaved) {
+            self.log.last_index()
+        } else {
+            leader.saved_index
+        };
+        let reached = quorum::reached(
+            leader
+                .progress
+                .values()
+                .map(|progress| progress.match_index)
+                .chain([own])
+                .collect(),
+        );
+        if reached > self.commit_index
+            && (self.log.term_at(reached) == Some(self.current_term) || planted!(CommitEarlierTerm))
+        {
+            self.commit_index = reached;
+        }
+    }
+
+    /// Sends to every peer that has nothing under way and something to hear: entries, a new commit
+    /// index, or a heartbeat.
+    pub(super) fn replicate(&mut self) {
+        let (now, last_index) = (self.now, self.log.last_index());
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        for (&to, progress) in &mut leader.progress {
+            if !progress.is_due(last_index, self.commit_index, now) {
+                continue;
+            }
+            let prev_log_index = progress.next_index - 1;
+            let entries = if progress.is_suspect {
+                Vec::new()
+            } else {
+                self.log.batch(
+                    progress.next_index,
+                    self.config.max_batch_entries,
+                    self.config.max_batch_bytes,
+                )
+            };
+            let call = self.next_call;
+            self.next_call += 1;
+            progress.heartbeat_at = now + self.config.heartbeat;
+            progress.in_flight = Some(InFlight {
+                call,
+                prev_log_index,
+                commit: self.commit_index.min(prev_log_index + entries.len() as u64),
+            });
+            self.ready.send.push(Send {
+                to,
+                call,
+                request: Request::AppendEntries(AppendEntries {
+                    term: self.current_term,
+                    leader_id: self.config.id,
+                    prev_log_index,
+                    prev_log_term: self
+                        .log
+                        .term_at(prev_log_index)
+                        .expect("next_index is within the log"),
+                    entries,
+                    leader_commit: self.commit_index,
+                }),
+            });
+        }
+    }
+}
+
+/// Entries follow `prev_log_index` one by one, and their terms never decrease nor pass the leader's.
+fn check_contiguous(request: &AppendEntries) -> Result<(), Rejected> {
+    let mut before = (request.prev_log_index, request.prev_log_term);
+    if before.0 > i64::MAX as u64 - request.entries.len() as u64 {
+        return Err(Rejected::Malformed("prev_log_index is out of range"));
+    }
+    if (before.0 == 0) != (before.1 == 0) {
+        return Err(Rejected::Malformed("index 0, and no other, has term 0"));
+    }
+    for &Entry { index, term, .. } in &request.entries {
+        if index != before.0 + 1 {
+            return Err(Rejected::Malformed("the entries have a gap"));
+        }
+        if term < before.1 || term == 0 {
+            return Err(Rejected::Malformed("the entries' terms go back"));
+        }
+        before = (index, term);
+    }
+    if before.1 > request.term {
+        return Err(Rejected::Malformed("an entry is newer than its leader"));
+    }
+    Ok(())
+}
