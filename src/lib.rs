@@ -9,3 +9,4 @@ pub mod node;
 pub mod raft;
 pub mod rpc;
 pub mod status;
+pub mod storage;

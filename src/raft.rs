@@ -337,6 +337,11 @@ impl Raft {
         self.config.id
     }
 
+    /// What the core was told at its start.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// The voting members.
     pub fn voters(&self) -> &BTreeSet<NodeId> {
         &self.config.voters

@@ -40,13 +40,17 @@ pub enum Payload {
 impl Entry {
     /// An upper bound of the bytes that the entry takes in an AppendEntries document.
     pub fn encoded_len(&self) -> usize {
-        // Tags and names of index, term, client, serial, command and the struct around them.
-        const FRAME: usize = 512;
-        FRAME
+        Entry::frame_len()
             + match &self.payload {
                 Payload::Noop => 0,
                 Payload::Command(command) => command.encoded_len(),
             }
+    }
+
+    /// An upper bound of what stands around client and text: the tags, names and numbers of index,
+    /// term, serial and the struct itself.
+    pub fn frame_len() -> usize {
+        512
     }
 }
 

@@ -1,0 +1,665 @@
+//! A node as a function: events go in, actions come out.
+//!
+//! The driver joins the core, the state machine and the submissions, and keeps the promises that
+//! [`Ready`] asks for: nothing that depends on a save leaves before that save, and every save
+//! before it, is on disk. It has no threads, no sockets and no clock. A real node runs it on a
+//! thread of its own (see [`node`](super)), the simulator runs five of them in one loop and stops
+//! any of them between two actions.
+//!
+//! Data flows one way: a key becomes a command, the command an entry, the committed entry an
+//! order, and only the order changes the board.
+//!
+//! Caveat: `cluster.status` and `game.state` answer with what this node knows, which may be behind.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::command::{Command, printable};
+use crate::game::Game;
+use crate::machine::{Machine, NOOP, Order, StateMachine};
+use crate::raft::{
+    CallId, NodeId, NotProposed, Payload, Raft, Ready, RoleName, Save, SavedUpTo, Send,
+};
+use crate::status::{PeerStatus, Status};
+
+use super::event::{
+    Action, Event, Forward, ForwardReply, PeerReply, PeerRequest, Question, Refusal, Response,
+    State,
+};
+use super::queues::{LogLine, Update, View};
+use super::submissions::{Submissions, Waiter};
+
+/// A view is told at most this often how the node stands, in milliseconds.
+const VIEW_EVERY: u64 = 16;
+/// How often a node with a view asks its peers how they stand, in milliseconds.
+const ASK_PEERS_EVERY: u64 = 250;
+/// Most commands in one forward; well within the 10,000 values of one XML-RPC document.
+const MAX_FORWARD: usize = 1_000;
+/// Calls of the driver's own have the top bit, so that they never meet the core's.
+const OWN_CALL: CallId = 1 << 63;
+
+/// Another node: who it is and what the last call to it showed.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its name.
+    pub name: String,
+    /// `HOST:PORT`.
+    pub address: String,
+    /// The last round trip; `None` before the first and after a failure.
+    pub rtt_ms: Option<f64>,
+}
+
+impl Peer {
+    /// A peer that has not been called yet.
+    pub fn new(name: impl Into<String>, address: impl Into<String>) -> Peer {
+        Peer {
+            name: name.into(),
+            address: address.into(),
+            rtt_ms: None,
+        }
+    }
+}
+
+/// What a driver is made of.
+pub struct Parts {
+    /// The core.
+    pub raft: Raft,
+    /// The board, before the first entry.
+    pub game: Game,
+    /// This node's name.
+    pub name: String,
+    /// This node as a client: `name-` and a number drawn at the start of the process, so that a
+    /// node which has forgotten its serials does not repeat old ones.
+    pub client: String,
+    /// Every other member.
+    pub peers: BTreeMap<NodeId, Peer>,
+    /// Whether someone looks: without a view, nothing is shown.
+    pub has_view: bool,
+}
+
+/// A node.
+pub struct Driver<T> {
+    raft: Raft,
+    machine: Machine<Game>,
+    name: String,
+    client: String,
+    /// This node's next serial as a client.
+    next_serial: u64,
+    peers: BTreeMap<NodeId, Peer>,
+    submissions: Submissions<T>,
+    saves: Saves<T>,
+    /// Who forwarded what to whom in the call under way.
+    forwarding: Vec<Arc<Command>>,
+    /// (term, index) of the last entry applied.
+    applied: (u64, u64),
+    next_call: CallId,
+    view: Option<ViewState>,
+    /// What was last told about role, term and leader.
+    told_role: (RoleName, u64, Option<NodeId>),
+    now: u64,
+    actions: Vec<Action<T>>,
+}
+
+/// Saves under way, and what waits for them.
+struct Saves<T> {
+    issued: u64,
+    done: u64,
+    /// What to tell the core when the save of that number is done.
+    marks: VecDeque<(u64, SavedUpTo)>,
+    /// Promises, each with the last save that it depends on.
+    held: VecDeque<(u64, Action<T>)>,
+}
+
+struct ViewState {
+    /// Something has changed since the view was last told.
+    dirty: bool,
+    told_at: u64,
+    ask_peers_at: u64,
+    /// Status calls under way.
+    asking: BTreeMap<NodeId, CallId>,
+}
+
+impl<T> Driver<T> {
+    /// A node that has just started, at time 0.
+    pub fn new(parts: Parts) -> Driver<T> {
+        let told_role = (
+            parts.raft.role(),
+            parts.raft.current_term(),
+            parts.raft.leader(),
+        );
+        Driver {
+            raft: parts.raft,
+            machine: Machine::new(parts.game),
+            name: parts.name,
+            client: parts.client,
+            next_serial: 1,
+            peers: parts.peers,
+            submissions: Submissions::default(),
+            saves: Saves {
+                issued: 0,
+                done: 0,
+                marks: VecDeque::new(),
+                held: VecDeque::new(),
+            },
+            forwarding: Vec::new(),
+            applied: (0, 0),
+            next_call: OWN_CALL,
+            view: parts.has_view.then(|| ViewState {
+                dirty: true,
+                told_at: 0,
+                ask_peers_at: 0,
+                asking: BTreeMap::new(),
+            }),
+            told_role,
+            now: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Does what the time demands.
+    pub fn tick(&mut self, now: u64) -> Vec<Action<T>> {
+        self.advance(now);
+        self.finish()
+    }
+
+    /// Processes an event.
+    pub fn handle(&mut self, now: u64, event: Event<T>) -> Vec<Action<T>> {
+        self.advance(now);
+        match event {
+            Event::Asked(token, question) => self.asked(token, question),
+            Event::Wanted(text) => self.wanted(text),
+            Event::Answered {
+                from,
+                call,
+                reply,
+                rtt_ms,
+            } => self.answered(from, call, reply, rtt_ms),
+            Event::Lost { to, call, reached } => self.lost(to, call, reached),
+            Event::Saved(number) => self.saved(number),
+        }
+        self.finish()
+    }
+
+    /// When the next `tick` has something to do.
+    pub fn deadline(&self) -> u64 {
+        let view = self.view.as_ref().map(|view| {
+            if view.dirty {
+                view.ask_peers_at.min(view.told_at + VIEW_EVERY)
+            } else {
+                view.ask_peers_at
+            }
+        });
+        [
+            self.raft.deadline(),
+            self.submissions.deadline(self.raft.leader().is_none()),
+            view,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(u64::MAX)
+    }
+
+    /// The core, to look at.
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// The machine, to look at.
+    pub fn machine(&self) -> &Machine<Game> {
+        &self.machine
+    }
+
+    /// How this node stands.
+    pub fn status(&self) -> Status {
+        Status {
+            id: self.raft.id(),
+            name: self.name.clone(),
+            role: self.raft.role(),
+            term: self.raft.current_term(),
+            leader: self.raft.leader(),
+            commit_index: self.raft.commit_index(),
+            last_applied: self.machine.last_applied(),
+            last_index: self.raft.log().last_index(),
+            digest: self.machine.digest().to_string(),
+            peers: self
+                .peers
+                .iter()
+                .map(|(&id, peer)| {
+                    let progress = self.raft.progress(id);
+                    PeerStatus {
+                        id,
+                        name: peer.name.clone(),
+                        address: peer.address.clone(),
+                        match_index: progress.map(|(match_index, _)| match_index),
+                        next_index: progress.map(|(_, next_index)| next_index),
+                        rtt_ms: peer.rtt_ms,
+                    }
+                })
+                .collect(),
+        }
+    }
+
+    fn advance(&mut self, now: u64) {
+        self.now = now;
+        let ready = self.raft.tick(now);
+        self.carry_out(ready);
+        self.give_up();
+    }
+
+    /// Ends a step: sends what has become sendable, tells the view what has changed.
+    fn finish(&mut self) -> Vec<Action<T>> {
+        self.pump();
+        self.tell_role();
+        self.tell_view();
+        std::mem::take(&mut self.actions)
+    }
+
+    // Questions
+
+    fn asked(&mut self, token: T, question: Question) {
+        match question {
+            Question::Raft(request) => match self.raft.request(request) {
+                Ok(mut ready) => {
+                    let reply = ready.reply.take().expect("every request has one reply");
+                    self.carry_out(ready);
+                    let answer = Action::Answer(token, Ok(Response::Raft(reply)));
+                    self.saves.hold(answer, &mut self.actions);
+                }
+                Err(rejected) => {
+                    warn!("refused a request: {rejected}");
+                    self.answer(token, Err(Refusal::Rejected(rejected)));
+                }
+            },
+            Question::Forward(forward) => {
+                let answer = self.take_forward(forward);
+                self.answer(token, answer.map(Response::Forward));
+            }
+            Question::Submit(command) => match self.machine.state().check(&command.text) {
+                Ok(()) => self.submissions.add(self.now, command, Waiter::Caller(token)),
+                Err(reason) => self.answer(token, Err(Refusal::Invalid(reason))),
+            },
+            Question::Attack(player) => {
+                let command = self.own_command(format!("attack {player}"));
+                self.asked(token, Question::Submit(command));
+            }
+            Question::State => {
+                let state = State {
+                    players: self.machine.state().players().to_vec(),
+                    index: self.machine.last_applied(),
+                    digest: self.machine.digest().to_string(),
+                };
+                self.answer(token, Ok(Response::State(state)));
+            }
+            Question::Status => {
+                let status = self.status();
+                self.answer(token, Ok(Response::Status(status)));
+            }
+        }
+    }
+
+    /// Appends what a follower's players want.
+    fn take_forward(&mut self, forward: Forward) -> Result<ForwardReply, Refusal> {
+        if !self.peers.contains_key(&forward.sender_id) {
+            let rejected = crate::raft::Rejected::NotAMember(forward.sender_id);
+            warn!("refused a forward: {rejected}");
+            return Err(Refusal::Rejected(rejected));
+        }
+        for command in &forward.commands {
+            self.machine
+                .state()
+                .check(&command.text)
+                .map_err(Refusal::Invalid)?;
+        }
+        Ok(match self.raft.propose(forward.commands) {
+            Ok((proposed, ready)) => {
+                self.carry_out(ready);
+                ForwardReply::Appended {
+                    term: proposed.term,
+                    index: proposed.index,
+                }
+            }
+            Err(_) => ForwardReply::NotAppended {
+                leader: self.raft.leader(),
+            },
+        })
+    }
+
+    fn wanted(&mut self, text: String) {
+        if let Err(reason) = self.machine.state().check(&text) {
+            self.show(Update::Failed { text, reason });
+            return;
+        }
+        let command = self.own_command(text);
+        self.submissions.add(self.now, command, Waiter::Player);
+    }
+
+    /// A command whose client is this node.
+    fn own_command(&mut self, text: String) -> Command {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        Command::new(self.client.clone(), serial, text)
+            .expect("a node's own client id and commands are within the limits")
+    }
+
+    fn answer(&mut self, token: T, answer: Result<Response, Refusal>) {
+        self.actions.push(Action::Answer(token, answer));
+    }
+
+    // Replies
+
+    fn answered(&mut self, from: NodeId, call: CallId, reply: PeerReply, rtt_ms: Option<f64>) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.rtt_ms = rtt_ms.or(peer.rtt_ms);
+        }
+        match reply {
+            PeerReply::Raft(reply) => {
+                let ready = self.raft.reply(from, call, reply);
+                self.carry_out(ready);
+            }
+            PeerReply::Forward(reply) => self.forwarded(call, reply),
+            PeerReply::Status(status) => {
+                if self.is_asking(from, call) {
+                    self.show(Update::Peer(from, Some(status)));
+                }
+            }
+        }
+    }
+
+    fn forwarded(&mut self, call: CallId, reply: ForwardReply) {
+        if self.submissions.forward() != Some(call) {
+            return;
+        }
+        let commands = std::mem::take(&mut self.forwarding);
+        if let ForwardReply::Appended { term, index } = reply {
+            self.submissions
+                .placed(&commands, (term, index), self.applied, self.now);
+        }
+        // What was not placed tries again, after a pause: whoever refused may still be taken for
+        // the leader here.
+        self.submissions
+            .returned(call, self.now + VIEW_EVERY, false);
+    }
+
+    fn lost(&mut self, to: NodeId, call: CallId, reached: bool) {
+        if let Some(peer) = self.peers.get_mut(&to) {
+            peer.rtt_ms = None;
+        }
+        if call < OWN_CALL {
+            let ready = self.raft.lost(to, call);
+            self.carry_out(ready);
+        } else if self.submissions.forward() == Some(call) {
+            self.forwarding.clear();
+            self.submissions
+                .returned(call, self.now + VIEW_EVERY, reached);
+        } else if self.is_asking(to, call) {
+            self.show(Update::Peer(to, None));
+        }
+    }
+
+    /// Whether that status call is the one under way; it is not any more.
+    fn is_asking(&mut self, peer: NodeId, call: CallId) -> bool {
+        self.view.as_mut().is_some_and(|view| {
+            let asking = view.asking.get(&peer) == Some(&call);
+            if asking {
+                view.asking.remove(&peer);
+            }
+            asking
+        })
+    }
+
+    fn saved(&mut self, number: u64) {
+        for mark in self.saves.finished(number, &mut self.actions) {
+            let ready = self.raft.saved(mark);
+            self.carry_out(ready);
+        }
+    }
+
+    // What the core asks for
+
+    fn carry_out(&mut self, ready: Ready) {
+        if ready == Ready::default() {
+            return;
+        }
+        if let Some(view) = &mut self.view {
+            view.dirty = true;
+        }
+        // The leader's own write and its messages go side by side (dissertation 10.2.1).
+        for send in ready.send {
+            self.actions.push(call(send));
+        }
+        if let Some(save) = ready.save {
+            self.saves.issue(save, &mut self.actions);
+        }
+        for send in ready.after_save {
+            self.saves.hold(call(send), &mut self.actions);
+        }
+        for entry in &ready.committed {
+            let order = self.machine.apply(entry);
+            self.applied = (entry.term, entry.index);
+            self.settle(&order);
+            self.actions.push(Action::Record(order.clone()));
+            if self.view.is_some() {
+                let board = self.machine.state().players().to_vec();
+                self.show(Update::Order(order, board));
+            }
+        }
+    }
+
+    /// Answers whoever waited for this order.
+    fn settle(&mut self, order: &Order) {
+        for waiter in self.submissions.applied(order, self.now) {
+            match (waiter, &order.answer) {
+                (Waiter::Caller(token), Ok(answer)) => {
+                    self.answer(token, Ok(Response::Applied(answer.clone())));
+                }
+                (Waiter::Caller(token), Err(_)) => {
+                    self.answer(token, Err(Refusal::SerialTooOld));
+                }
+                (Waiter::Player, _) => {}
+            }
+        }
+    }
+
+    // Commands on their way
+
+    /// Moves waiting commands on: into the log where this node leads, to the leader elsewhere.
+    fn pump(&mut self) {
+        let Some(leader) = self.raft.leader() else {
+            return;
+        };
+        let is_leader = leader == self.raft.id();
+        if !is_leader && self.submissions.forward().is_some() {
+            return;
+        }
+        let commands = self.submissions.ready(
+            self.now,
+            MAX_FORWARD,
+            self.raft.config().max_batch_bytes,
+        );
+        if commands.is_empty() {
+            return;
+        }
+        if is_leader {
+            self.propose(&commands);
+        } else {
+            let call = self.new_call();
+            self.submissions.sent(&commands, call);
+            self.forwarding = commands.clone();
+            self.actions.push(Action::Send {
+                to: leader,
+                call,
+                request: PeerRequest::Forward(Forward {
+                    sender_id: self.raft.id(),
+                    commands,
+                }),
+            });
+        }
+    }
+
+    fn propose(&mut self, commands: &[Arc<Command>]) {
+        match self.raft.propose(commands.iter().cloned()) {
+            Ok((proposed, ready)) => {
+                let at = (proposed.term, proposed.index);
+                self.submissions
+                    .placed(commands, at, self.applied, self.now);
+                self.carry_out(ready);
+            }
+            Err(NotProposed::Full | NotProposed::NotLeader(_)) => self
+                .submissions
+                .postponed(commands, self.now + VIEW_EVERY),
+        }
+    }
+
+    fn give_up(&mut self) {
+        let leaderless = self.raft.leader().is_none();
+        for given_up in self.submissions.give_up(self.now, leaderless) {
+            let refusal = match (given_up.maybe_appended, leaderless) {
+                (true, _) => Refusal::OutcomeUnknown,
+                (false, true) => Refusal::NoLeader,
+                (false, false) => Refusal::Full,
+            };
+            match given_up.waiter {
+                Waiter::Caller(token) => self.answer(token, Err(refusal)),
+                Waiter::Player => self.show(Update::Failed {
+                    text: given_up.text,
+                    reason: refusal.to_string(),
+                }),
+            }
+        }
+    }
+
+    fn new_call(&mut self) -> CallId {
+        self.next_call += 1;
+        self.next_call
+    }
+
+    // The view
+
+    fn show(&mut self, update: Update) {
+        if self.view.is_some() {
+            self.actions.push(Action::Show(update));
+        }
+    }
+
+    fn tell_role(&mut self) {
+        let role = (
+            self.raft.role(),
+            self.raft.current_term(),
+            self.raft.leader(),
+        );
+        if role == self.told_role {
+            return;
+        }
+        self.told_role = role;
+        let (role, term, leader) = role;
+        match leader {
+            Some(leader) => info!("{role} in term {term}, led by node {leader}"),
+            None => info!("{role} in term {term}, no leader known"),
+        }
+        self.show(Update::Role(role, term, leader));
+    }
+
+    fn tell_view(&mut self) {
+        let now = self.now;
+        let Some(view) = &mut self.view else {
+            return;
+        };
+        let tell = view.dirty && (now >= view.told_at + VIEW_EVERY || view.told_at == 0);
+        let ask = now >= view.ask_peers_at;
+        if tell {
+            view.dirty = false;
+            view.told_at = now.max(1);
+        }
+        if ask {
+            view.ask_peers_at = now + ASK_PEERS_EVERY;
+        }
+        if ask {
+            let idle: Vec<NodeId> = self
+                .peers
+                .keys()
+                .copied()
+                .filter(|peer| !view.asking.contains_key(peer))
+                .collect();
+            for to in idle {
+                let call = self.new_call();
+                if let Some(view) = &mut self.view {
+                    view.asking.insert(to, call);
+                }
+                self.actions.push(Action::Send {
+                    to,
+                    call,
+                    request: PeerRequest::Status,
+                });
+            }
+        }
+        if tell {
+            let view = self.view();
+            self.show(Update::View(view));
+        }
+    }
+
+    fn view(&self) -> View {
+        let log = self.raft.log();
+        let first = (log.last_index() + 1).saturating_sub(View::TAIL as u64).max(1);
+        View {
+            status: self.status(),
+            board: self.machine.state().players().to_vec(),
+            tail: log
+                .from(first)
+                .iter()
+                .map(|entry| LogLine {
+                    index: entry.index,
+                    term: entry.term,
+                    text: match &entry.payload {
+                        Payload::Noop => NOOP.to_string(),
+                        Payload::Command(command) => printable(&command.text).into_owned(),
+                    },
+                })
+                .collect(),
+        }
+    }
+}
+
+fn call<T>(send: Send) -> Action<T> {
+    Action::Send {
+        to: send.to,
+        call: send.call,
+        request: PeerRequest::Raft(send.request),
+    }
+}
+
+impl<T> Saves<T> {
+    fn issue(&mut self, save: Save, actions: &mut Vec<Action<T>>) {
+        self.issued += 1;
+        if let Some(mark) = save.mark() {
+            self.marks.push_back((self.issued, mark));
+        }
+        actions.push(Action::Save(self.issued, save));
+    }
+
+    /// Lets the action go once every save issued so far is done.
+    fn hold(&mut self, action: Action<T>, actions: &mut Vec<Action<T>>) {
+        if self.done == self.issued || planted!(PromiseBeforeSave) {
+            actions.push(action);
+        } else {
+            self.held.push_back((self.issued, action));
+        }
+    }
+
+    /// Saves up to `number` are done: lets go what waited for them, returns the marks reached.
+    fn finished(&mut self, number: u64, actions: &mut Vec<Action<T>>) -> Vec<SavedUpTo> {
+        assert!(number <= self.issued, "only what was issued can be done");
+        self.done = self.done.max(number);
+        while let Some((_, action)) = self.held.pop_front_if(|(after, _)| *after <= number) {
+            actions.push(action);
+        }
+        let mut reached = Vec::new();
+        while let Some((_, mark)) = self.marks.pop_front_if(|(save, _)| *save <= number) {
+            reached.push(mark);
+        }
+        reached
+    }
+}

@@ -1,0 +1,208 @@
+//! What happens to a node, and what it does about it.
+//!
+//! [`Event`]s go into the [`Driver`](super::driver::Driver), [`Action`]s come out. Between them
+//! they are the whole interface of a node with its surroundings, which is why the simulator can
+//! stand in for threads, sockets and disks. `T` is whatever the surroundings use to find the one
+//! who waits for an answer: the sending end of a channel in a real node, a number in the simulator.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::command::Command;
+use crate::game::Player;
+use crate::machine::{Answer, Order, WINDOW};
+use crate::raft::{CallId, NodeId, Rejected, Reply, Request, Save};
+use crate::status::Status;
+
+use super::queues::Update;
+use super::submissions::{LEADER_WITHIN, OUTCOME_WITHIN};
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event<T> {
+    /// Someone asks, and waits for the answer.
+    Asked(T, Question),
+    /// This node's own player wants something, such as `attack 3`.
+    Wanted(String),
+    /// A peer has answered the call, after that many milliseconds where they were measured.
+    Answered {
+        /// The peer.
+        from: NodeId,
+        /// Which call.
+        call: CallId,
+        /// Its answer.
+        reply: PeerReply,
+        /// The round trip.
+        rtt_ms: Option<f64>,
+    },
+    /// A call has ended without an answer.
+    Lost {
+        /// The peer.
+        to: NodeId,
+        /// Which call.
+        call: CallId,
+        /// The peer may have processed it.
+        reached: bool,
+    },
+    /// The save of that number, and every one before it, is on disk.
+    Saved(u64),
+}
+
+/// What a node can be asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// By a peer: Raft's own business.
+    Raft(Request),
+    /// By a peer: its players' commands, for the leader.
+    Forward(Forward),
+    /// By a client: apply this and tell me the outcome.
+    Submit(Command),
+    /// By a client without an identity of its own: the node lends its own.
+    Attack(NodeId),
+    /// The board.
+    State,
+    /// How this node stands.
+    Status,
+}
+
+/// A follower's request to the leader: append these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The follower.
+    pub sender_id: NodeId,
+    /// In the order in which they are to be appended; not empty.
+    pub commands: Vec<Arc<Command>>,
+}
+
+/// What a question is answered with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Response {
+    /// To [`Question::Raft`].
+    Raft(Reply),
+    /// To [`Question::Forward`].
+    Forward(ForwardReply),
+    /// To [`Question::Submit`] and [`Question::Attack`].
+    Applied(Answer),
+    /// To [`Question::State`].
+    State(State),
+    /// To [`Question::Status`].
+    Status(Status),
+}
+
+/// The leader's answer to a forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardReply {
+    /// Appended at `index`, `index + 1`, ... in `term`. Not committed: whoever forwarded waits
+    /// until it has applied these very entries itself.
+    Appended {
+        /// The leader's term.
+        term: u64,
+        /// Index of the first command.
+        index: u64,
+    },
+    /// Nothing was appended, because this node does not lead or its log is full.
+    NotAppended {
+        /// Who leads, as far as is known.
+        leader: Option<NodeId>,
+    },
+}
+
+/// The board, and which order it is the result of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Every player, in the order of their ids.
+    pub players: Vec<Player>,
+    /// The last index applied.
+    pub index: u64,
+    /// The digest after it.
+    pub digest: String,
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A peer's request that the core refused.
+    Rejected(Rejected),
+    /// The command can't be applied; nothing was appended.
+    Invalid(String),
+    /// No leader was found in time; nothing was appended.
+    NoLeader,
+    /// The command was sent on its way and nothing came back in time.
+    OutcomeUnknown,
+    /// The serial has fallen out of the client's window.
+    SerialTooOld,
+    /// Too many commands wait.
+    Full,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Rejected(rejected) => rejected.fmt(f),
+            Refusal::Invalid(reason) => f.write_str(reason),
+            Refusal::NoLeader => write!(
+                f,
+                "no leader within {} s, nothing was appended: try again later",
+                LEADER_WITHIN / 1000
+            ),
+            Refusal::OutcomeUnknown => write!(
+                f,
+                "outcome unknown after {} s: repeat with the same client and serial",
+                OUTCOME_WITHIN / 1000
+            ),
+            Refusal::SerialTooOld => write!(
+                f,
+                "the serial is more than {WINDOW} behind the client's latest, whether it was \
+                 applied is not known any more: use a new serial"
+            ),
+            Refusal::Full => write!(
+                f,
+                "too many commands wait to be committed, nothing was appended: try again later"
+            ),
+        }
+    }
+}
+
+/// Something to do. Actions are carried out in the order given.
+#[derive(Clone, Debug)]
+pub enum Action<T> {
+    /// Hand this to the disk; [`Event::Saved`] with the number when it is there.
+    Save(u64, Save),
+    /// Call a peer. Ends in one [`Event::Answered`] or [`Event::Lost`] with the same call.
+    Send {
+        /// The peer.
+        to: NodeId,
+        /// Names the call.
+        call: CallId,
+        /// What to ask.
+        request: PeerRequest,
+    },
+    /// Answer whoever waits.
+    Answer(T, Result<Response, Refusal>),
+    /// An entry was applied: write its line.
+    Record(Order),
+    /// Tell the view.
+    Show(Update),
+}
+
+/// What a node asks of a peer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PeerRequest {
+    /// AppendEntries or RequestVote.
+    Raft(Request),
+    /// Commands for the leader.
+    Forward(Forward),
+    /// How the peer stands, for this node's view.
+    Status,
+}
+
+/// What a peer answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PeerReply {
+    /// To [`PeerRequest::Raft`].
+    Raft(Reply),
+    /// To [`PeerRequest::Forward`].
+    Forward(ForwardReply),
+    /// To [`PeerRequest::Status`].
+    Status(Status),
+}

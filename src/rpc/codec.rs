@@ -1,0 +1,456 @@
+//! What nodes say to each other, as XML-RPC values.
+//!
+//! One pair of functions for each message, with the paper's field names. Encoding cannot fail: the
+//! core's numbers fit an XML-RPC integer and a [`Command`] is within its limits. Decoding trusts
+//! nothing: a member that is missing, of another type or out of range is fault -32602 that names
+//! it. Members that are not known are ignored, so that a later version may add some.
+//!
+//! The size of a document is bounded by [`MAX_BATCH_ENTRIES`] and [`MAX_BATCH_BYTES`], which the
+//! core is told: what a leader sends, a follower's limits accept.
+
+use std::sync::Arc;
+
+use crate::command::Command;
+use crate::game::Player;
+use crate::machine::Answer;
+use crate::node::event::{Forward, ForwardReply, State};
+use crate::raft::{
+    AppendEntries, AppendEntriesReply, AppendOutcome, Entry, NodeId, Payload, RequestVote,
+    RequestVoteReply, RoleName,
+};
+use crate::status::{PeerStatus, Status};
+
+use super::value::{Fault, Struct, Value};
+
+/// Most entries in one AppendEntries. An entry is six values (the struct, index, term, client,
+/// serial, command), and a document may have 10,000.
+pub const MAX_BATCH_ENTRIES: usize = 1_600;
+const _: () = assert!(MAX_BATCH_ENTRIES * 6 + 16 <= 10_000);
+
+/// Most bytes of encoded entries in one AppendEntries, where it has more than one entry. With the
+/// frame around it the body stays below 1 MiB.
+pub const MAX_BATCH_BYTES: usize = 512 * 1024;
+
+/// The longest command as base64, its client in full and a frame fit into one body.
+const _: () = assert!(crate::command::MAX_TEXT_BYTES / 3 * 4 + 4096 < 1 << 20);
+
+type Decoded<T> = Result<T, Fault>;
+
+/// AppendEntries RPC, arguments.
+pub fn append_entries(request: &AppendEntries) -> Value {
+    record([
+        ("term", int(request.term)),
+        ("leader_id", int(request.leader_id)),
+        ("prev_log_index", int(request.prev_log_index)),
+        (
+            "prev_log_term",
+            int(if planted!(DropPrevLogTerm) {
+                request.term
+            } else {
+                request.prev_log_term
+            }),
+        ),
+        (
+            "entries",
+            Value::Array(request.entries.iter().map(entry).collect()),
+        ),
+        ("leader_commit", int(request.leader_commit)),
+    ])
+}
+
+/// AppendEntries RPC, arguments.
+pub fn decode_append_entries(value: &Value) -> Decoded<AppendEntries> {
+    let members = Members::of(value)?;
+    Ok(AppendEntries {
+        term: members.number("term")?,
+        leader_id: members.number("leader_id")?,
+        prev_log_index: members.number("prev_log_index")?,
+        prev_log_term: members.number("prev_log_term")?,
+        entries: members
+            .array("entries")?
+            .iter()
+            .map(decode_entry)
+            .collect::<Decoded<_>>()?,
+        leader_commit: members.number("leader_commit")?,
+    })
+}
+
+/// AppendEntries RPC, results: `match_index` on success, `conflict_index` and, where the follower
+/// has an entry there, `conflict_term` otherwise.
+pub fn append_entries_reply(reply: &AppendEntriesReply) -> Value {
+    let mut members = Struct::default();
+    members.insert("term", int(reply.term));
+    match reply.outcome {
+        AppendOutcome::Matched(index) => {
+            members.insert("success", Value::Bool(true));
+            members.insert("match_index", int(index));
+        }
+        AppendOutcome::Conflict { term, index } => {
+            members.insert("success", Value::Bool(false));
+            members.insert("conflict_index", int(index));
+            if let Some(term) = term {
+                members.insert("conflict_term", int(term));
+            }
+        }
+    }
+    Value::Struct(members)
+}
+
+/// AppendEntries RPC, results.
+pub fn decode_append_entries_reply(value: &Value) -> Decoded<AppendEntriesReply> {
+    let members = Members::of(value)?;
+    let outcome = if members.boolean("success")? {
+        AppendOutcome::Matched(members.number("match_index")?)
+    } else {
+        AppendOutcome::Conflict {
+            term: members.optional_number("conflict_term")?,
+            index: members.number("conflict_index")?,
+        }
+    };
+    Ok(AppendEntriesReply {
+        term: members.number("term")?,
+        outcome,
+    })
+}
+
+/// RequestVote RPC, arguments.
+pub fn request_vote(request: &RequestVote) -> Value {
+    record([
+        ("term", int(request.term)),
+        ("candidate_id", int(request.candidate_id)),
+        ("last_log_index", int(request.last_log_index)),
+        ("last_log_term", int(request.last_log_term)),
+    ])
+}
+
+/// RequestVote RPC, arguments.
+pub fn decode_request_vote(value: &Value) -> Decoded<RequestVote> {
+    let members = Members::of(value)?;
+    Ok(RequestVote {
+        term: members.number("term")?,
+        candidate_id: members.number("candidate_id")?,
+        last_log_index: members.number("last_log_index")?,
+        last_log_term: members.number("last_log_term")?,
+    })
+}
+
+/// RequestVote RPC, results.
+pub fn request_vote_reply(reply: &RequestVoteReply) -> Value {
+    record([
+        ("term", int(reply.term)),
+        ("vote_granted", Value::Bool(reply.vote_granted)),
+    ])
+}
+
+/// RequestVote RPC, results.
+pub fn decode_request_vote_reply(value: &Value) -> Decoded<RequestVoteReply> {
+    let members = Members::of(value)?;
+    Ok(RequestVoteReply {
+        term: members.number("term")?,
+        vote_granted: members.boolean("vote_granted")?,
+    })
+}
+
+/// A follower's commands for the leader.
+pub fn forward(forward: &Forward) -> Value {
+    let commands = forward.commands.iter().map(|command| {
+        let mut members = Struct::default();
+        add_command(&mut members, command);
+        Value::Struct(members)
+    });
+    record([
+        ("sender_id", int(forward.sender_id)),
+        ("commands", Value::Array(commands.collect())),
+    ])
+}
+
+/// A follower's commands for the leader.
+pub fn decode_forward(value: &Value) -> Decoded<Forward> {
+    let members = Members::of(value)?;
+    let commands = members
+        .array("commands")?
+        .iter()
+        .map(|command| Members::of(command)?.command().map(Arc::new))
+        .collect::<Decoded<Vec<_>>>()?;
+    if commands.is_empty() {
+        return Err(wrong("commands: there is none"));
+    }
+    Ok(Forward {
+        sender_id: members.number("sender_id")?,
+        commands,
+    })
+}
+
+/// The leader's answer to a forward: `{term, index}`, or `{leader}` when nothing was appended.
+pub fn forward_reply(reply: &ForwardReply) -> Value {
+    match *reply {
+        ForwardReply::Appended { term, index } => {
+            record([("term", int(term)), ("index", int(index))])
+        }
+        ForwardReply::NotAppended { leader } => {
+            record([("leader", leader.map_or(Value::Nil, int))])
+        }
+    }
+}
+
+/// The leader's answer to a forward.
+pub fn decode_forward_reply(value: &Value) -> Decoded<ForwardReply> {
+    let members = Members::of(value)?;
+    Ok(match members.optional_number("term")? {
+        Some(term) => ForwardReply::Appended {
+            term,
+            index: members.number("index")?,
+        },
+        None => ForwardReply::NotAppended {
+            leader: members.optional_number("leader")?,
+        },
+    })
+}
+
+/// What a client is told of its command.
+pub fn answer(answer: &Answer) -> Value {
+    record([
+        ("index", int(answer.index)),
+        ("term", int(answer.term)),
+        ("outcome", text(&answer.outcome)),
+    ])
+}
+
+/// What a client is told of its command.
+pub fn decode_answer(value: &Value) -> Decoded<Answer> {
+    let members = Members::of(value)?;
+    Ok(Answer {
+        index: members.number("index")?,
+        term: members.number("term")?,
+        outcome: members.text("outcome")?.to_string(),
+    })
+}
+
+/// The board.
+pub fn state(state: &State) -> Value {
+    record([
+        (
+            "players",
+            Value::Array(state.players.iter().map(player).collect()),
+        ),
+        ("index", int(state.index)),
+        ("digest", text(&state.digest)),
+    ])
+}
+
+fn player(player: &Player) -> Value {
+    record([
+        ("id", int(player.id)),
+        ("name", text(&player.name)),
+        ("hp", int(u64::from(player.hp))),
+        ("alive", Value::Bool(player.alive())),
+    ])
+}
+
+/// How a node stands.
+pub fn status(status: &Status) -> Value {
+    record([
+        ("id", int(status.id)),
+        ("name", text(&status.name)),
+        ("role", text(status.role.as_str())),
+        ("term", int(status.term)),
+        ("leader", optional(status.leader)),
+        ("commit_index", int(status.commit_index)),
+        ("last_applied", int(status.last_applied)),
+        ("last_index", int(status.last_index)),
+        ("digest", text(&status.digest)),
+        (
+            "peers",
+            Value::Array(status.peers.iter().map(peer).collect()),
+        ),
+    ])
+}
+
+fn peer(peer: &PeerStatus) -> Value {
+    record([
+        ("id", int(peer.id)),
+        ("name", text(&peer.name)),
+        ("address", text(&peer.address)),
+        ("match_index", optional(peer.match_index)),
+        ("next_index", optional(peer.next_index)),
+        ("rtt_ms", peer.rtt_ms.map_or(Value::Nil, Value::Double)),
+    ])
+}
+
+/// How a node stands.
+pub fn decode_status(value: &Value) -> Decoded<Status> {
+    let members = Members::of(value)?;
+    Ok(Status {
+        id: members.number("id")?,
+        name: members.text("name")?.to_string(),
+        role: RoleName::parse(members.text("role")?)
+            .ok_or_else(|| wrong("role: not a role's name"))?,
+        term: members.number("term")?,
+        leader: members.optional_number("leader")?,
+        commit_index: members.number("commit_index")?,
+        last_applied: members.number("last_applied")?,
+        last_index: members.number("last_index")?,
+        digest: members.text("digest")?.to_string(),
+        peers: members
+            .array("peers")?
+            .iter()
+            .map(decode_peer)
+            .collect::<Decoded<_>>()?,
+    })
+}
+
+fn decode_peer(value: &Value) -> Decoded<PeerStatus> {
+    let members = Members::of(value)?;
+    Ok(PeerStatus {
+        id: members.number("id")?,
+        name: members.text("name")?.to_string(),
+        address: members.text("address")?.to_string(),
+        match_index: members.optional_number("match_index")?,
+        next_index: members.optional_number("next_index")?,
+        rtt_ms: match members.0.get("rtt_ms") {
+            Some(Value::Double(rtt)) => Some(*rtt),
+            _ => None,
+        },
+    })
+}
+
+fn entry(entry: &Entry) -> Value {
+    let mut members = Struct::default();
+    members.insert("index", int(entry.index));
+    members.insert("term", int(entry.term));
+    if let Payload::Command(command) = &entry.payload {
+        add_command(&mut members, command);
+    }
+    Value::Struct(members)
+}
+
+/// An entry without a command is a leader's no-op.
+fn decode_entry(value: &Value) -> Decoded<Entry> {
+    let members = Members::of(value)?;
+    Ok(Entry {
+        index: members.number("index")?,
+        term: members.number("term")?,
+        payload: if members.0.get("command").is_some() {
+            Payload::Command(Arc::new(members.command()?))
+        } else {
+            Payload::Noop
+        },
+    })
+}
+
+fn add_command(members: &mut Struct, command: &Command) {
+    members.insert("client", text(&command.client));
+    members.insert("serial", int(command.serial));
+    members.insert(
+        "command",
+        if command.is_plain() {
+            text(&command.text)
+        } else {
+            Value::Base64(command.text.as_bytes().to_vec())
+        },
+    );
+}
+
+/// A command's text: a string, or UTF-8 in base64.
+pub fn decode_text(value: &Value) -> Decoded<String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Base64(bytes) => {
+            String::from_utf8(bytes.clone()).map_err(|_| wrong("command: not UTF-8"))
+        }
+        _ => Err(wrong("command: a string is wanted")),
+    }
+}
+
+/// A count, an index, a term or an id: an integer that is not negative.
+pub fn decode_number(value: &Value, name: &str) -> Decoded<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(*number)
+            .map_err(|_| wrong(format!("{name}: {number} is negative"))),
+        _ => Err(wrong(format!("{name}: an integer is wanted"))),
+    }
+}
+
+/// Fault -32602.
+pub fn wrong(message: impl Into<String>) -> Fault {
+    Fault::new(Fault::WRONG_PARAMETERS, message)
+}
+
+fn record<const N: usize>(members: [(&'static str, Value); N]) -> Value {
+    let mut record = Struct::default();
+    for (name, value) in members {
+        record.insert(name, value);
+    }
+    Value::Struct(record)
+}
+
+fn int(number: impl Into<u64>) -> Value {
+    Value::Int(i64::try_from(number.into()).expect("terms, indexes and serials fit in 63 bits"))
+}
+
+fn optional(number: Option<NodeId>) -> Value {
+    number.map_or(Value::Nil, int)
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_string())
+}
+
+/// A struct that is being read.
+struct Members<'a>(&'a Struct);
+
+impl<'a> Members<'a> {
+    fn of(value: &'a Value) -> Decoded<Members<'a>> {
+        match value {
+            Value::Struct(members) => Ok(Members(members)),
+            _ => Err(wrong("a struct is wanted")),
+        }
+    }
+
+    fn get(&self, name: &str) -> Decoded<&'a Value> {
+        self.0
+            .get(name)
+            .ok_or_else(|| wrong(format!("{name}: missing")))
+    }
+
+    fn number(&self, name: &str) -> Decoded<u64> {
+        decode_number(self.get(name)?, name)
+    }
+
+    fn optional_number(&self, name: &str) -> Decoded<Option<u64>> {
+        match self.0.get(name) {
+            None | Some(Value::Nil) => Ok(None),
+            Some(value) => decode_number(value, name).map(Some),
+        }
+    }
+
+    fn boolean(&self, name: &str) -> Decoded<bool> {
+        match self.get(name)? {
+            Value::Bool(value) => Ok(*value),
+            _ => Err(wrong(format!("{name}: a boolean is wanted"))),
+        }
+    }
+
+    fn text(&self, name: &str) -> Decoded<&'a str> {
+        match self.get(name)? {
+            Value::String(text) => Ok(text),
+            _ => Err(wrong(format!("{name}: a string is wanted"))),
+        }
+    }
+
+    fn array(&self, name: &str) -> Decoded<&'a [Value]> {
+        match self.get(name)? {
+            Value::Array(values) => Ok(values),
+            _ => Err(wrong(format!("{name}: an array is wanted"))),
+        }
+    }
+
+    fn command(&self) -> Decoded<Command> {
+        Command::new(
+            self.text("client")?,
+            self.number("serial")?,
+            decode_text(self.get("command")?)?,
+        )
+        .map_err(|error| wrong(error.to_string()))
+    }
+}

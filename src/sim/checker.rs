@@ -1,0 +1,385 @@
+//! What must hold after every step, whatever happens (figure 3 of the paper, and a little more).
+//!
+//! The checker sees everything: each node's log and state, each vote that leaves, each answer that
+//! a client gets. It keeps its own small model of the truth (which leader each term had, which
+//! entries are committed, what the board must be) and compares.
+//!
+//! To be fast it looks at what changed in a step. Log matching is checked entry by entry: all
+//! entries of one index and term must say the same and follow an entry of the same term, which by
+//! induction is the paper's property.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::command::Command;
+use crate::game::Game;
+use crate::machine::{Answer, Order, StateMachine, chain};
+use crate::node::driver::Driver;
+use crate::raft::{AppendOutcome, NodeId, Payload, Reply, RoleName};
+use crate::storage::Memory;
+
+/// A rule that was broken, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub detail: String,
+}
+
+type Checked = Result<(), Violation>;
+
+/// What is known of the run so far.
+pub struct Checker {
+    leaders: BTreeMap<u64, NodeId>,
+    /// Every entry ever seen in a log, by (index, term): what it says, and the term before it.
+    entries: BTreeMap<(u64, u64), (Payload, u64)>,
+    committed: Vec<Committed>,
+    /// Lines of orders.log, from index 1.
+    lines: Vec<String>,
+    /// Who voted for whom: (term, voter) -> candidate.
+    votes: BTreeMap<(u64, NodeId), NodeId>,
+    nodes: BTreeMap<NodeId, Seen>,
+    /// First answers by identity.
+    applied: BTreeMap<(String, u64), Answer>,
+    /// Commands of which their client was told that nothing was appended.
+    denied: BTreeSet<(String, u64)>,
+    model: Game,
+    digest: String,
+}
+
+/// A committed entry.
+struct Committed {
+    term: u64,
+    payload: Payload,
+    /// The term of the leader under which it was first seen committed.
+    in_term: u64,
+}
+
+/// A node as it was after the last step.
+#[derive(Default)]
+struct Seen {
+    term: u64,
+    commit_index: u64,
+    role: Option<RoleName>,
+    /// Terms of the log, from index 1.
+    log: Vec<u64>,
+}
+
+fn violated(invariant: &'static str, detail: impl Into<String>) -> Violation {
+    Violation {
+        invariant,
+        detail: detail.into(),
+    }
+}
+
+impl Checker {
+    /// A run that starts with this board.
+    pub fn new(model: Game) -> Checker {
+        Checker {
+            leaders: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            committed: Vec::new(),
+            lines: Vec::new(),
+            votes: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            applied: BTreeMap::new(),
+            denied: BTreeSet::new(),
+            model,
+            digest: crate::machine::FIRST_DIGEST.to_string(),
+        }
+    }
+
+    /// How many entries are committed.
+    pub fn committed(&self) -> u64 {
+        self.committed.len() as u64
+    }
+
+    /// How many terms had a leader.
+    pub fn elections(&self) -> usize {
+        self.leaders.len()
+    }
+
+    /// A node has stopped or started: what it kept in memory only may go back.
+    pub fn restarted(&mut self, node: NodeId) {
+        self.nodes.remove(&node);
+    }
+
+    /// A node after a step.
+    pub fn node<T>(&mut self, driver: &Driver<T>) -> Checked {
+        let raft = driver.raft();
+        let id = raft.id();
+        let seen = self.nodes.entry(id).or_default();
+        let (term, commit_index) = (raft.current_term(), raft.commit_index());
+        if term < seen.term || commit_index < seen.commit_index {
+            return Err(violated(
+                "term and commit never go back",
+                format!(
+                    "node {id}: term {} -> {term}, commit {} -> {commit_index}",
+                    seen.term, seen.commit_index
+                ),
+            ));
+        }
+        let led_before = seen.role == Some(RoleName::Leader) && seen.term == term;
+        let committed_before = seen.commit_index;
+        self.log(driver, led_before)?;
+        self.commits(driver, committed_before)?;
+        if raft.role() == RoleName::Leader && !led_before {
+            self.leader(driver)?;
+        }
+        let seen = self.nodes.entry(id).or_default();
+        seen.term = term;
+        seen.commit_index = commit_index;
+        seen.role = Some(raft.role());
+        Ok(())
+    }
+
+    /// Leader append-only, and log matching.
+    fn log<T>(&mut self, driver: &Driver<T>, is_leader: bool) -> Checked {
+        let raft = driver.raft();
+        let (id, log) = (raft.id(), raft.log());
+        let seen = &mut self.nodes.entry(id).or_default().log;
+        let mut same = seen.len().min(log.last_index() as usize);
+        while same > 0 && log.term_at(same as u64) != Some(seen[same - 1]) {
+            same -= 1;
+        }
+        if is_leader && same < seen.len() {
+            return Err(violated(
+                "leader append-only",
+                format!("leader {id} changed its log after index {same}"),
+            ));
+        }
+        seen.truncate(same);
+        for entry in log.from(same as u64 + 1) {
+            let before = seen.last().copied().unwrap_or(0);
+            seen.push(entry.term);
+            let known = self
+                .entries
+                .entry((entry.index, entry.term))
+                .or_insert_with(|| (entry.payload.clone(), before));
+            if known.0 != entry.payload || known.1 != before {
+                return Err(violated(
+                    "log matching",
+                    format!(
+                        "node {id}, index {}, term {}: {:?} after term {before}, elsewhere {:?} \
+                         after term {}",
+                        entry.index, entry.term, entry.payload, known.0, known.1
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// State-machine safety: no two nodes commit different entries at one index.
+    fn commits<T>(&mut self, driver: &Driver<T>, before: u64) -> Checked {
+        let raft = driver.raft();
+        for index in before + 1..=raft.commit_index() {
+            let Some(entry) = raft.log().get(index) else {
+                return Err(violated(
+                    "state-machine safety",
+                    format!("node {} committed {index}, which it lacks", raft.id()),
+                ));
+            };
+            match self.committed.get(index as usize - 1) {
+                Some(known) if known.term == entry.term && known.payload == entry.payload => {}
+                Some(known) => {
+                    return Err(violated(
+                        "state-machine safety",
+                        format!(
+                            "node {} committed {index} of term {}, elsewhere it is of term {}",
+                            raft.id(),
+                            entry.term,
+                            known.term
+                        ),
+                    ));
+                }
+                None => self.committed.push(Committed {
+                    term: entry.term,
+                    payload: entry.payload.clone(),
+                    in_term: raft.current_term(),
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Election safety, and leader completeness.
+    fn leader<T>(&mut self, driver: &Driver<T>) -> Checked {
+        let raft = driver.raft();
+        let (id, term) = (raft.id(), raft.current_term());
+        let leader = *self.leaders.entry(term).or_insert(id);
+        if leader != id {
+            return Err(violated(
+                "one leader per term",
+                format!("term {term}: nodes {leader} and {id}"),
+            ));
+        }
+        for (index, known) in (1..).zip(&self.committed) {
+            if known.in_term < term && raft.log().term_at(index) != Some(known.term) {
+                return Err(violated(
+                    "leader completeness",
+                    format!(
+                        "node {id} leads term {term} without entry {index}, committed in term {}",
+                        known.in_term
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A reply leaves a node: one vote a term, and nothing is promised that is not durable.
+    pub fn reply(
+        &mut self,
+        node: NodeId,
+        to: NodeId,
+        prev_term: Option<u64>,
+        reply: &Reply,
+        disk: &Memory,
+    ) -> Checked {
+        let promise = |detail: String| Err(violated("nothing is promised before it is saved", detail));
+        if disk.hard_state().current_term < reply.term() {
+            return promise(format!("node {node} speaks of term {} first", reply.term()));
+        }
+        match reply {
+            Reply::RequestVote(vote) if vote.vote_granted => {
+                let candidate = *self.votes.entry((vote.term, node)).or_insert(to);
+                if candidate != to {
+                    return Err(violated(
+                        "one vote per term",
+                        format!("node {node}, term {}: {candidate} and {to}", vote.term),
+                    ));
+                }
+                let hard_state = disk.hard_state();
+                if hard_state.current_term == vote.term && hard_state.voted_for != Some(to) {
+                    return promise(format!("node {node} gives a vote that it has not saved"));
+                }
+            }
+            Reply::AppendEntries(append) => {
+                if let AppendOutcome::Matched(index) = append.outcome
+                    && let Some(term) = prev_term
+                    && disk.term_at(index) != Some(term)
+                {
+                    return promise(format!("node {node} acknowledges {index} of term {term}"));
+                }
+            }
+            Reply::RequestVote(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A candidate or a vote request leaves: its own vote counts too.
+    pub fn vote_request(&mut self, node: NodeId, term: u64, disk: &Memory) -> Checked {
+        let candidate = *self.votes.entry((term, node)).or_insert(node);
+        if candidate != node {
+            return Err(violated(
+                "one vote per term",
+                format!("node {node}, term {term}: {candidate} and itself"),
+            ));
+        }
+        if disk.hard_state().current_term < term {
+            return Err(violated(
+                "nothing is promised before it is saved",
+                format!("node {node} asks for votes in term {term}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// A node applied an entry: every node the same line, and the line that the rules demand.
+    pub fn order(&mut self, node: NodeId, order: &Order) -> Checked {
+        let line = order.line();
+        let position = order.index as usize - 1;
+        if let Some(known) = self.lines.get(position) {
+            if *known != line {
+                return Err(violated(
+                    "state-machine safety",
+                    format!("node {node} applied {line:?}, elsewhere {known:?}"),
+                ));
+            }
+            return Ok(());
+        }
+        if position != self.lines.len() || order.index > self.committed() {
+            return Err(violated(
+                "state-machine safety",
+                format!("node {node} applied {} too early", order.index),
+            ));
+        }
+        let outcome = self.expected_outcome(order);
+        self.digest = chain(
+            &self.digest,
+            order.index,
+            order.term,
+            &order.command,
+            &outcome,
+        );
+        if outcome != order.outcome || self.digest != order.digest {
+            return Err(violated(
+                "each command is applied once",
+                format!("node {node} applied {line:?}, expected {outcome:?}"),
+            ));
+        }
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// What the model says of the entry.
+    fn expected_outcome(&mut self, order: &Order) -> String {
+        let Some(identity) = &order.origin else {
+            return "ok".to_string();
+        };
+        if let Some(first) = self.applied.get(identity) {
+            return format!("duplicate of {}", first.index);
+        }
+        let outcome = self.model.apply(&order.command);
+        let answer = Answer {
+            index: order.index,
+            term: order.term,
+            outcome: outcome.clone(),
+        };
+        self.applied.insert(identity.clone(), answer);
+        outcome
+    }
+
+    /// A client is told the outcome of its command.
+    pub fn answer(&mut self, command: &Command, answer: &Answer) -> Checked {
+        let committed = answer
+            .index
+            .checked_sub(1)
+            .and_then(|position| self.committed.get(position as usize));
+        let is_it = committed.is_some_and(|entry| {
+            entry.term == answer.term
+                && matches!(&entry.payload, Payload::Command(known) if **known == *command)
+        });
+        if !is_it {
+            return Err(violated(
+                "no answer before it is committed",
+                format!("{command:?} was answered {answer:?}"),
+            ));
+        }
+        let identity = (command.client.clone(), command.serial);
+        match self.applied.get(&identity) {
+            Some(first) if first == answer => Ok(()),
+            first => Err(violated(
+                "a repeat gets the first answer",
+                format!("{command:?} was answered {answer:?}, the first was {first:?}"),
+            )),
+        }
+    }
+
+    /// A client was told that nothing was appended, and gave the command up.
+    pub fn denied(&mut self, command: &Command) {
+        self.denied.insert((command.client.clone(), command.serial));
+    }
+
+    /// At the end: whoever was told that nothing was appended was told the truth.
+    pub fn finish(&self) -> Checked {
+        match self.denied.iter().find(|denied| self.applied.contains_key(denied)) {
+            None => Ok(()),
+            Some(denied) => Err(violated(
+                "a denied command is never applied",
+                format!("{denied:?} was applied"),
+            )),
+        }
+    }
+}
