@@ -8,5 +8,6 @@ pub mod machine;
 pub mod node;
 pub mod raft;
 pub mod rpc;
+pub mod sim;
 pub mod status;
 pub mod storage;

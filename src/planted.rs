@@ -18,6 +18,26 @@ macro_rules! planted {
     };
 }
 
+/// An assertion about our own code. It is silent while a mistake is planted, so that the mistake
+/// has to be caught by what the simulator checks of any implementation.
+macro_rules! check {
+    ($condition:expr, $($message:tt)+) => {
+        assert!($condition || $crate::planted::any(), $($message)+)
+    };
+}
+
+/// Whether any mistake is planted; never outside this crate's own unit tests.
+#[cfg(not(test))]
+pub fn any() -> bool {
+    false
+}
+
+/// Whether any mistake is planted on this thread.
+#[cfg(test)]
+pub fn any() -> bool {
+    PLANTED.get().is_some()
+}
+
 /// The mistakes, each with the rule that it breaks.
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +58,10 @@ pub enum Bug {
     CommitEarlierTerm,
     /// The leader counts its own entry before it is on disk.
     CountUnsaved,
-    /// A late notice about an overwritten entry counts for the new one.
-    SavedNoticeOfAnotherTerm,
+    /// The vote of the last term is kept in the next.
+    VoteKept,
+    /// A leader asks a peer whose log conflicts the same question again.
+    HintIgnored,
     /// Replies leave before the save that they promise.
     PromiseBeforeSave,
     /// A client is answered when its command is appended, not when it is applied.

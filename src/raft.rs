@@ -214,7 +214,7 @@ impl Raft {
 
     /// Time has come to `now`. Campaigns, or sends heartbeats, where that is due.
     pub fn tick(&mut self, now: u64) -> Ready {
-        assert!(now >= self.now, "time does not go back");
+        check!(now >= self.now, "time does not go back");
         self.now = now;
         match &mut self.role {
             Role::Follower(Follower {
@@ -322,7 +322,7 @@ impl Raft {
     /// A save is on disk, and every save before it.
     pub fn saved(&mut self, mark: SavedUpTo) -> Ready {
         if let Role::Leader(leader) = &mut self.role
-            && (mark.term == self.current_term || planted!(SavedNoticeOfAnotherTerm))
+            && mark.term == self.current_term
         {
             // Within its own term a leader only appends, so the mark is about these very entries.
             leader.saved_index = leader.saved_index.max(mark.index);
@@ -412,10 +412,12 @@ impl Raft {
     /// Follows, in `term`, the leader if it is known. The higher-term rule is this one method
     /// (figure 2, all servers).
     fn become_follower(&mut self, term: u64, leader: Option<NodeId>) {
-        assert!(term >= self.current_term, "terms never go back");
+        check!(term >= self.current_term, "terms never go back");
         if term > self.current_term {
             self.current_term = term;
-            self.voted_for = None;
+            if !planted!(VoteKept) {
+                self.voted_for = None;
+            }
         }
         let election_deadline = match &self.role {
             Role::Follower(Follower {
@@ -520,13 +522,14 @@ impl Raft {
             self.ready.save.get_or_insert_default().hard_state = Some(hard_state);
             self.saved_hard_state = hard_state;
         }
-        assert!(
+        check!(
             self.commit_index <= self.log.last_index(),
             "what is committed is in the log"
         );
         if self.last_applied < self.commit_index {
             let count = (self.commit_index - self.last_applied) as usize;
-            self.ready.committed = self.log.from(self.last_applied + 1)[..count].to_vec();
+            let entries = self.log.from(self.last_applied + 1).iter().take(count);
+            self.ready.committed = entries.cloned().collect();
             self.last_applied = self.commit_index;
         }
         std::mem::take(&mut self.ready)

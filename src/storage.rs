@@ -34,10 +34,12 @@ impl Memory {
         self.hard_state
     }
 
-    /// The term of the saved entry at `index`.
+    /// The term of the saved entry at `index`; 0 for index 0, before the first.
     pub fn term_at(&self, index: u64) -> Option<u64> {
-        let position = usize::try_from(index).ok()?.checked_sub(1)?;
-        self.entries.get(position).map(|entry| entry.term)
+        match usize::try_from(index).ok()?.checked_sub(1) {
+            Some(position) => self.entries.get(position).map(|entry| entry.term),
+            None => Some(0),
+        }
     }
 
     /// Forgets whom the node voted for: a mistake that tests plant.
@@ -55,14 +57,14 @@ impl Storage for Memory {
     fn save(&mut self, saves: &[Save]) -> io::Result<()> {
         for save in saves {
             if let Some(hard_state) = save.hard_state {
-                assert!(
+                check!(
                     hard_state.current_term >= self.hard_state.current_term,
                     "a term is never taken back"
                 );
                 self.hard_state = hard_state;
             }
             if let Some(first) = save.entries.first() {
-                assert!(
+                check!(
                     first.index <= self.entries.len() as u64 + 1,
                     "a save leaves no gap"
                 );

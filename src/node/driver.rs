@@ -278,7 +278,9 @@ impl<T> Driver<T> {
                 self.answer(token, answer.map(Response::Forward));
             }
             Question::Submit(command) => match self.machine.state().check(&command.text) {
-                Ok(()) => self.submissions.add(self.now, command, Waiter::Caller(token)),
+                Ok(()) => self
+                    .submissions
+                    .add(self.now, command, Waiter::Caller(token)),
                 Err(reason) => self.answer(token, Err(Refusal::Invalid(reason))),
             },
             Question::Attack(player) => {
@@ -439,8 +441,9 @@ impl<T> Driver<T> {
         for entry in &ready.committed {
             let order = self.machine.apply(entry);
             self.applied = (entry.term, entry.index);
-            self.settle(&order);
+            // First the line, then the answer: what a client knows stands in orders.log.
             self.actions.push(Action::Record(order.clone()));
+            self.settle(&order);
             if self.view.is_some() {
                 let board = self.machine.state().players().to_vec();
                 self.show(Update::Order(order, board));
@@ -474,11 +477,9 @@ impl<T> Driver<T> {
         if !is_leader && self.submissions.forward().is_some() {
             return;
         }
-        let commands = self.submissions.ready(
-            self.now,
-            MAX_FORWARD,
-            self.raft.config().max_batch_bytes,
-        );
+        let commands =
+            self.submissions
+                .ready(self.now, MAX_FORWARD, self.raft.config().max_batch_bytes);
         if commands.is_empty() {
             return;
         }
@@ -505,11 +506,36 @@ impl<T> Driver<T> {
                 let at = (proposed.term, proposed.index);
                 self.submissions
                     .placed(commands, at, self.applied, self.now);
+                #[cfg(test)]
+                if planted!(AnswerBeforeCommit) {
+                    self.answer_early(commands, at);
+                }
                 self.carry_out(ready);
             }
-            Err(NotProposed::Full | NotProposed::NotLeader(_)) => self
-                .submissions
-                .postponed(commands, self.now + VIEW_EVERY),
+            Err(NotProposed::Full | NotProposed::NotLeader(_)) => {
+                self.submissions.postponed(commands, self.now + VIEW_EVERY)
+            }
+        }
+    }
+
+    /// Answers as soon as the commands are appended: a mistake that tests plant.
+    #[cfg(test)]
+    fn answer_early(&mut self, commands: &[Arc<Command>], (term, index): (u64, u64)) {
+        for (index, command) in (index..).zip(commands) {
+            let answer = crate::machine::Answer {
+                index,
+                term,
+                outcome: "ok".to_string(),
+            };
+            self.settle(&Order {
+                index,
+                term,
+                origin: Some((command.client.clone(), command.serial)),
+                command: command.text.clone(),
+                outcome: answer.outcome.clone(),
+                digest: String::new(),
+                answer: Ok(answer),
+            });
         }
     }
 
@@ -603,7 +629,9 @@ impl<T> Driver<T> {
 
     fn view(&self) -> View {
         let log = self.raft.log();
-        let first = (log.last_index() + 1).saturating_sub(View::TAIL as u64).max(1);
+        let first = (log.last_index() + 1)
+            .saturating_sub(View::TAIL as u64)
+            .max(1);
         View {
             status: self.status(),
             board: self.machine.state().players().to_vec(),

@@ -74,12 +74,11 @@ impl Log {
 
     /// Adds the next entry.
     pub fn append(&mut self, entry: Entry) {
-        assert_eq!(
-            entry.index,
-            self.last_index() + 1,
+        check!(
+            entry.index == self.last_index() + 1,
             "the log has no gaps and no entry twice"
         );
-        assert!(
+        check!(
             entry.term >= self.last_term(),
             "terms never decrease along the log"
         );

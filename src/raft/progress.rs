@@ -70,7 +70,9 @@ impl Progress {
         let hint = term
             .and_then(|term| log.last_index_of_term(term))
             .map_or(index, |last| last + 1);
-        self.next_index = hint.clamp(1, prev_log_index.max(1));
+        if !planted!(HintIgnored) {
+            self.next_index = hint.clamp(1, prev_log_index.max(1));
+        }
         // A refusal at or below what once matched: the peer has lost its log. Believe it, or it
         // would never be filled again.
         self.match_index = self.match_index.min(self.next_index - 1);

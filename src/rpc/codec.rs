@@ -365,8 +365,9 @@ pub fn decode_text(value: &Value) -> Decoded<String> {
 /// A count, an index, a term or an id: an integer that is not negative.
 pub fn decode_number(value: &Value, name: &str) -> Decoded<u64> {
     match value {
-        Value::Int(number) => u64::try_from(*number)
-            .map_err(|_| wrong(format!("{name}: {number} is negative"))),
+        Value::Int(number) => {
+            u64::try_from(*number).map_err(|_| wrong(format!("{name}: {number} is negative")))
+        }
         _ => Err(wrong(format!("{name}: an integer is wanted"))),
     }
 }

@@ -242,9 +242,9 @@ pub fn decode_reply(kind: ReplyKind, value: &Value) -> Result<PeerReply, Fault> 
         ReplyKind::AppendEntries => PeerReply::Raft(Reply::AppendEntries(
             codec::decode_append_entries_reply(value)?,
         )),
-        ReplyKind::RequestVote => PeerReply::Raft(Reply::RequestVote(
-            codec::decode_request_vote_reply(value)?,
-        )),
+        ReplyKind::RequestVote => {
+            PeerReply::Raft(Reply::RequestVote(codec::decode_request_vote_reply(value)?))
+        }
         ReplyKind::Forward => PeerReply::Forward(codec::decode_forward_reply(value)?),
         ReplyKind::Status => PeerReply::Status(codec::decode_status(value)?),
     })

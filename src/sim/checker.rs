@@ -237,7 +237,8 @@ impl Checker {
         reply: &Reply,
         disk: &Memory,
     ) -> Checked {
-        let promise = |detail: String| Err(violated("nothing is promised before it is saved", detail));
+        let promise =
+            |detail: String| Err(violated("nothing is promised before it is saved", detail));
         if disk.hard_state().current_term < reply.term() {
             return promise(format!("node {node} speaks of term {} first", reply.term()));
         }
@@ -374,7 +375,11 @@ impl Checker {
 
     /// At the end: whoever was told that nothing was appended was told the truth.
     pub fn finish(&self) -> Checked {
-        match self.denied.iter().find(|denied| self.applied.contains_key(denied)) {
+        match self
+            .denied
+            .iter()
+            .find(|denied| self.applied.contains_key(denied))
+        {
             None => Ok(()),
             Some(denied) => Err(violated(
                 "a denied command is never applied",

@@ -1,0 +1,73 @@
+//! The simulator's own tests: it finds nothing in the code as it is, and finds what is planted.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::*;
+use crate::planted::{self, Bug};
+
+/// Every mistake that is planted, and so must be caught.
+const BUGS: [Bug; 15] = [
+    Bug::VoteTwice,
+    Bug::IndexBeforeTerm,
+    Bug::RefusalIsAVote,
+    Bug::TruncateAlways,
+    Bug::CommitPastVerified,
+    Bug::AcknowledgeLastIndex,
+    Bug::CommitEarlierTerm,
+    Bug::CountUnsaved,
+    Bug::VoteKept,
+    Bug::HintIgnored,
+    Bug::PromiseBeforeSave,
+    Bug::AnswerBeforeCommit,
+    Bug::ForgetSessions,
+    Bug::DropPrevLogTerm,
+    Bug::ForgetVote,
+];
+
+fn options(seed: u64) -> Options {
+    Options {
+        seed,
+        steps: Options::STEPS,
+        nodes: None,
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 1..20 {
+        assert_eq!(run(options(seed), None), run(options(seed), None));
+    }
+}
+
+#[test]
+fn two_thousand_seeds_break_no_rule() {
+    let summary =
+        run_many(options(0), 2_000, &|_| {}).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{summary}");
+    assert_eq!(summary.runs, 2_000);
+    // A simulator that nothing happens in finds nothing either.
+    assert!(summary.committed > 20 * summary.runs && summary.elections > 2 * summary.runs);
+}
+
+#[test]
+fn every_planted_mistake_is_caught_within_a_thousand_seeds() {
+    let mut missed = Vec::new();
+    println!("{:<26} {:>5}  caught by", "planted", "seed");
+    for bug in BUGS {
+        let caught = (0..1_000).find_map(|seed| {
+            let run = || planted::with(Some(bug), || run(options(seed), None));
+            match catch_unwind(AssertUnwindSafe(run)) {
+                Ok(Ok(_)) => None,
+                Ok(Err(failure)) => Some((seed, failure.violation.invariant)),
+                Err(_) => panic!("{bug:?}: an assertion came before an invariant, seed {seed}"),
+            }
+        });
+        match caught {
+            Some((seed, invariant)) => {
+                println!("{:<26} {seed:>5}  {invariant}", format!("{bug:?}"));
+            }
+            None => missed.push(bug),
+        }
+    }
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
