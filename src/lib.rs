@@ -1,5 +1,6 @@
 //! Raftian: a terminal strategy game in which every player is a Raft node.
 pub mod command;
+pub mod config;
 pub mod game;
 pub mod machine;
 pub mod node;
