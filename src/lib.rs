@@ -4,5 +4,6 @@ pub mod config;
 pub mod game;
 pub mod machine;
 pub mod node;
+pub mod orders_log;
 pub mod raft;
 pub mod rpc;
