@@ -2,6 +2,7 @@
 pub mod command;
 pub mod config;
 pub mod game;
+pub mod logging;
 pub mod machine;
 pub mod node;
 pub mod orders_log;
