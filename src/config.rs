@@ -231,7 +231,8 @@ impl Config {
         }
     }
 
-    fn file(&self) -> String {
+    /// The source as messages show it.
+    pub fn file(&self) -> String {
         printable(&self.source.to_string_lossy()).into_owned()
     }
 }

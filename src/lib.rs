@@ -1,4 +1,5 @@
 //! Raftian: a terminal strategy game in which every player is a Raft node.
+pub mod cli;
 pub mod command;
 pub mod config;
 pub mod game;

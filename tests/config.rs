@@ -1,5 +1,8 @@
 //! What a configuration may say, and what is said about one that is wrong.
 
+// Clippy allows unwrap in test functions, and not in what they share.
+#![allow(clippy::unwrap_used)]
+
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,8 @@
 //! The writer of orders.log on good and on failing disks, and what `verify` accepts.
 
+// Clippy allows unwrap in test functions, and not in what they share.
+#![allow(clippy::unwrap_used)]
+
 use std::cell::RefCell;
 use std::fs;
 use std::io::{self, Write};

@@ -86,10 +86,10 @@ pub fn verify(dir: &Path) -> Result<Report, VerifyError> {
         for file in &mut files {
             file.read_line(number)?;
         }
-        let Some((measure, others)) = split_at_measure(&files) else {
+        let Some(measure) = files.iter().find(|file| file.state == State::Whole) else {
             break;
         };
-        for other in others.filter(|other| !other.agrees_with(measure)) {
+        if let Some(other) = files.iter().find(|file| !file.agrees_with(measure)) {
             return Err(VerifyError::Differ {
                 line: number,
                 first: (measure.path.clone(), measure.text().to_vec()),
@@ -150,16 +150,6 @@ fn find(dir: &Path) -> Result<Vec<PathBuf>, VerifyError> {
         count if count > MAX_FILES => Err(VerifyError::TooMany(dir.to_path_buf(), count)),
         _ => Ok(found),
     }
-}
-
-/// The first file with a whole line, and all others that have at least a part of one. `None` when
-/// no file has one.
-fn split_at_measure(files: &[Reader]) -> Option<(&Reader, impl Iterator<Item = &Reader>)> {
-    let position = files.iter().position(|file| file.state == State::Whole)?;
-    let others = files.iter().enumerate();
-    // A torn line that has been compared stays torn; it is empty from then on and agrees with all.
-    let others = others.filter(move |(other, file)| *other != position && file.state != State::End);
-    Some((&files[position], others.map(|(_, file)| file)))
 }
 
 /// Whether a line is right by itself, after a term and a digest; and its own term and digest.
@@ -264,7 +254,8 @@ impl Reader {
         self.line.strip_suffix(b"\n").unwrap_or(&self.line)
     }
 
-    /// Whether the line is the same as the other, or as much of it as was written.
+    /// Whether the line is the same as the other, or as much of it as was written. (Half a line
+    /// is empty once it has been compared, and agrees from then on.)
     fn agrees_with(&self, measure: &Reader) -> bool {
         match self.state {
             State::Whole => self.line == measure.line,
