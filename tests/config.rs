@@ -184,12 +184,12 @@ fn each_mistake_is_one_line_with_file_line_and_key() {
         ),
         (
             "[node]\nid = 1".to_string(),
-            "my.toml:1: node: write tables, each below [[node]]",
+            "my.toml:1: node: write [[node]] in double brackets",
             "table",
         ),
         (
             "\nnode = [1]".to_string(),
-            "my.toml:2: node: write tables, each below [[node]]",
+            "my.toml:2: node: write [[node]] in double brackets",
             "integer",
         ),
         (

@@ -476,6 +476,17 @@ mod verifying {
     fn a_line_without_end_is_refused_before_it_fills_the_memory() {
         let dir = tempfile::tempdir().unwrap();
         let path = write(dir.path(), "bob1", lines(2));
+        // A line that ends, but not soon enough, is not read to its end.
+        let mut long = lines(2).into_bytes();
+        long.extend(vec![b'x'; 9 << 20]);
+        long.push(b'\n');
+        fs::write(&path, long).unwrap();
+        let error = verify(dir.path()).unwrap_err();
+        assert!(
+            error.to_string().ends_with(":3: longer than 8 MiB"),
+            "{error}"
+        );
+        fs::write(&path, lines(2)).unwrap();
         // A sparse file: 8 GiB of zeros that take no room.
         let file = fs::OpenOptions::new().append(true).open(path).unwrap();
         file.set_len(8 << 30).unwrap();

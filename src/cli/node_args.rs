@@ -62,3 +62,43 @@ impl NodeArgs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        node: NodeArgs,
+    }
+
+    fn configure(options: &str) -> Result<(Config, NodeConfig), Failure> {
+        let arguments = std::iter::once("raftian").chain(options.split(' '));
+        Alone::try_parse_from(arguments).unwrap().node.configure()
+    }
+
+    #[test]
+    fn options_come_before_the_configuration() {
+        let (config, node) =
+            configure("--id 2 --logs /l --data /d --address Localhost:9002").unwrap();
+        assert_eq!(config.cluster.logs, Path::new("/l"));
+        assert_eq!(config.cluster.data, Path::new("/d"));
+        assert_eq!(config.logs_of(&node), Path::new("/l/bob2"));
+        assert_eq!(node.address, "localhost:9002");
+        assert_eq!(config.node(2), Some(&node));
+        assert_eq!(config.node(1).unwrap().address, "127.0.0.1:8001");
+    }
+
+    #[test]
+    fn a_node_that_is_not_there_is_wrong_usage() {
+        assert!(matches!(
+            configure("--id 9 --address a:1"),
+            Err(Failure::Usage(_))
+        ));
+    }
+}

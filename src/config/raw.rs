@@ -67,8 +67,14 @@ impl RawConfig {
 
         let mut nodes = Vec::new();
         if let Some((line, value)) = root.get("node") {
-            let wrong =
-                |line, value| root.wrong_type("node", line, "tables, each below [[node]]", value);
+            let wrong = |line, value| {
+                root.wrong_type(
+                    "node",
+                    line,
+                    "[[node]] in double brackets, once for each node",
+                    value,
+                )
+            };
             for item in value.as_array().ok_or_else(|| wrong(line, value))?.iter() {
                 let line = document.line(item.span().start);
                 let table = item.get_ref().as_table();
