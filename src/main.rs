@@ -1,1 +1,7 @@
-fn main() {}
+//! The `raftian` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    raftian::cli::main()
+}

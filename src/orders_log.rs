@@ -1,0 +1,211 @@
+//! orders.log: one line for each applied entry, the same on every node.
+//!
+//! ```text
+//! index TAB term TAB command TAB outcome TAB digest
+//! ```
+//!
+//! [`OrdersLog`] writes the file, [`verify`] reads those of several nodes and compares them.
+//! Nothing in a line differs between nodes, so `diff` of two files is empty up to the shorter one,
+//! and each digest covers all lines before it ([`crate::machine::chain`]).
+//!
+//! The file is for people and for checking; the node itself never reads it. So a full disk does
+//! not stop a node. Bytes that could not be written wait in memory and are tried again at each
+//! flush, beginning with the very byte at which the disk refused: whatever the disk does, the file
+//! is the beginning of one and the same text, and half a line is followed by its other half or by
+//! nothing. When more than [`MAX_WAITING`] bytes wait, the log gives up for good, which leaves a
+//! file that is too short but not one with a gap. The first failure, the recovery and the giving
+//! up are each told once through `tracing`, and [`OrdersLog::problem`] tells a view.
+//!
+//! Caveats: a write is not an fsync, so a machine that loses power can lose lines that a
+//! player has seen. A disk that hangs instead of failing holds up whoever calls
+//! [`OrdersLog::flush`]. Each node starts its file with entry 1; a node that starts from a snapshot
+//! would start later, which [`verify`] does not accept.
+
+mod verify;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub use verify::{Checked, Report, VerifyError, verify};
+
+use crate::machine::Order;
+
+/// The file's name in a node's folder.
+pub const FILE_NAME: &str = "orders.log";
+/// How many bytes may wait for a disk that refuses them.
+pub const MAX_WAITING: usize = 16 << 20;
+/// How many bytes are gathered before they are written without being asked to.
+const BUFFER: usize = 64 << 10;
+
+/// Writes orders.log.
+#[derive(Debug)]
+pub struct OrdersLog<W: Write = File> {
+    /// `None` after giving up.
+    file: Option<W>,
+    path: PathBuf,
+    /// What the file does not have yet.
+    waiting: Vec<u8>,
+    problem: Option<String>,
+}
+
+impl OrdersLog {
+    /// Starts a new orders.log in `dir` (such as `logs/bob1`), which is made if need be. An earlier
+    /// one stays beside it as orders.log.1, orders.log.2 and so on, the latest with the highest
+    /// number.
+    ///
+    /// Even an empty one is moved: another process may have it open.
+    pub fn create(dir: &Path) -> io::Result<OrdersLog> {
+        fs::create_dir_all(dir)?;
+        let path = dir.join(FILE_NAME);
+        let file = loop {
+            match File::create_new(&path) {
+                Ok(file) => break file,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    move_aside(dir, &path)?
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(OrdersLog::new(file, path))
+    }
+
+    /// A log that could not be created and writes nothing, so that the node can run without:
+    /// tells the problem now, and to whoever asks later.
+    pub fn without_file(dir: &Path, error: &io::Error) -> OrdersLog {
+        let path = dir.join(FILE_NAME);
+        let problem = format!("{}: {error}; orders are not logged", path.display());
+        tracing::error!("{problem}");
+        OrdersLog {
+            file: None,
+            path,
+            waiting: Vec::new(),
+            problem: Some(problem),
+        }
+    }
+}
+
+impl<W: Write> OrdersLog<W> {
+    /// Writes to any writer; `path` is what messages call it.
+    pub fn new(writer: W, path: PathBuf) -> OrdersLog<W> {
+        OrdersLog {
+            file: Some(writer),
+            path,
+            waiting: Vec::new(),
+            problem: None,
+        }
+    }
+
+    /// Adds an order's line. It is in the file after the next [`OrdersLog::flush`], or earlier.
+    pub fn append(&mut self, order: &Order) {
+        if self.file.is_none() {
+            return;
+        }
+        self.waiting.extend_from_slice(order.line().as_bytes());
+        self.waiting.push(b'\n');
+        if self.problem.is_none() && self.waiting.len() >= BUFFER {
+            self.flush();
+        }
+        if self.waiting.len() > MAX_WAITING {
+            self.flush();
+            if self.waiting.len() > MAX_WAITING {
+                self.give_up();
+            }
+        }
+    }
+
+    /// Writes what waits, as far as the disk takes it.
+    pub fn flush(&mut self) {
+        let Some(file) = &mut self.file else {
+            return;
+        };
+        if self.waiting.is_empty() {
+            return;
+        }
+        let (written, result) = write_most(file, &self.waiting);
+        self.waiting.drain(..written);
+        match result {
+            Ok(()) => {
+                // A burst should not be held on to.
+                self.waiting.shrink_to(BUFFER);
+                if self.problem.take().is_some() {
+                    tracing::info!("{} is complete again", self.path.display());
+                }
+            }
+            Err(error) => {
+                let problem = format!("{}: {error}; trying again", self.path.display());
+                // Told again only when the reason changes.
+                if self.problem.as_ref() != Some(&problem) {
+                    tracing::error!("{problem}");
+                    self.problem = Some(problem);
+                }
+            }
+        }
+    }
+
+    /// What keeps the file from being complete, as one line; `None` when all is well.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn give_up(&mut self) {
+        let problem = format!(
+            "{} ends early: the disk refused it for too long",
+            self.path.display()
+        );
+        tracing::error!("{problem}");
+        self.problem = Some(problem);
+        self.file = None;
+        self.waiting = Vec::new();
+    }
+}
+
+impl<W: Write> Drop for OrdersLog<W> {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// Like `write_all`, and says how many bytes were written before an error.
+fn write_most(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match file.write(&bytes[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
+/// Renames the file to the first free number after all that are taken.
+fn move_aside(dir: &Path, path: &Path) -> io::Result<()> {
+    let mut number = 1;
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let taken = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(FILE_NAME)?.strip_prefix('.'))
+            .and_then(|number| number.parse::<u32>().ok());
+        number = number.max(taken.map_or(0, |taken| taken.saturating_add(1)));
+    }
+    // A rename would replace a file made since; a name that we have just made is ours to replace.
+    let aside = dir.join(format!("{FILE_NAME}.{number}"));
+    File::create_new(&aside)?;
+    let Err(error) = fs::rename(path, &aside) else {
+        return Ok(());
+    };
+    fs::remove_file(&aside)?;
+    match error.kind() {
+        // Somebody else moved it first.
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    }
+}
