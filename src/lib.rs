@@ -5,3 +5,4 @@ pub mod machine;
 pub mod node;
 pub mod raft;
 pub mod rpc;
+pub mod ui;
