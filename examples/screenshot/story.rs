@@ -115,7 +115,9 @@ impl Story {
         self.updates.clone()
     }
 
+    /// What was only appended is overwritten, as a new leader would.
     fn apply(&mut self, payload: Payload) -> &mut Story {
+        self.log.truncate(self.machine.last_applied() as usize);
         let text = match &payload {
             Payload::Noop => NOOP.to_string(),
             Payload::Command(command) => command.text.clone(),

@@ -145,11 +145,10 @@ fn backgrounds(svg: &mut String, row: &[Drawn], top: f32) {
         if let Some(colour) = solid(&run[0]) {
             let _ = writeln!(
                 svg,
-                r#"<rect x="{}" y="{top}" width="{}" height="{}" fill="{colour}"/>"#,
+                r#"<rect x="{}" y="{top}" width="{}" height="{}" fill="{colour}" shape-rendering="crispEdges"/>"#,
                 MARGIN + column as f32 * COLUMN,
                 run.len() as f32 * COLUMN,
-                // A hair more than a row, or the next row shows a seam.
-                ROW + 0.3,
+                ROW,
             );
         }
         column += run.len();
@@ -320,7 +319,7 @@ mod tests {
             svg.contains(r##"x="16 25" fill="#010203">a&lt;</text>"##),
             "{svg}"
         );
-        assert!(svg.contains(r##"x="43" y="34" width="18" height="19.3" fill="#ff0000"/>"##));
+        assert!(svg.contains(r##"x="43" y="34" width="18" height="19" fill="#ff0000""##));
         assert!(svg.contains("<path") && !svg.contains('█'));
     }
 

@@ -1,18 +1,18 @@
 //! Takes the terminal, and gives it back whatever happens.
 //!
-//! A [`Screen`] is the alternate screen, raw mode, a hidden cursor and the mouse's clicks. All of
+//! A `Screen` is the alternate screen, raw mode, a hidden cursor and the mouse's clicks. All of
 //! it ends in [`restore`], which may be called from any thread, any number of times, and with a
 //! terminal that is gone:
 //!
-//! * on quit and on an error, when the [`Screen`] is dropped;
+//! * on quit and on an error, when the `Screen` is dropped;
 //! * on a panic in any thread: [`end_on_panic`] gives the terminal back, lets the panic be printed
 //!   on it, and ends the process with code 101. A node whose driver has panicked must not leave a
 //!   board on the screen that looks alive;
-//! * on SIGINT, SIGTERM and SIGHUP: [`forward_signals`] puts the first one into the inbox, so that
+//! * on SIGINT, SIGTERM and SIGHUP: `forward_signals` puts the first one into the inbox, so that
 //!   the game is left by the usual way. A second one ends the process at once, and so does the
 //!   first when the screen has not closed five seconds later (a terminal on hold blocks whoever
 //!   writes to it). The exit code is 128 + n;
-//! * when the terminal goes away ([`Screen::is_gone`]).
+//! * when the terminal goes away (`is_gone`).
 //!
 //! Frames go to the terminal through a file of our own rather than std's `stdout`: a thread that
 //! must restore the terminal never waits for a lock that a blocked writer holds, and a frame leaves
@@ -76,20 +76,20 @@ static TTY: OnceLock<File> = OnceLock::new();
 
 /// The terminal while it is ours. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Screen {
-    terminal: Terminal<CrosstermBackend<BufWriter<File>>>,
+pub(super) struct Screen {
+    terminal: Terminal<CrosstermBackend<BufWriter<Tty>>>,
     area: Rect,
 }
 
 impl Screen {
     /// Takes the terminal.
-    pub fn enter() -> io::Result<Screen> {
+    pub(super) fn enter() -> io::Result<Screen> {
         require()?;
         let tty = duplicate_stdout()?;
         let spare = duplicate_stdout()?;
         let _ = TTY.set(spare);
         // Large enough for any frame: a terminal never shows half of one.
-        let writer = BufWriter::with_capacity(256 * 1024, tty);
+        let writer = BufWriter::with_capacity(256 * 1024, Tty(tty));
         let terminal = Terminal::new(CrosstermBackend::new(writer))?;
         TAKEN.store(true, Ordering::SeqCst);
         let screen = Screen {
@@ -128,6 +128,25 @@ impl Canvas for Screen {
     }
 }
 
+/// The terminal as ratatui writes to it. What comes after it was given back goes nowhere: ratatui
+/// shows the cursor once more when it is dropped, and complains where a failure can only be
+/// answered by a panic.
+#[derive(Debug)]
+struct Tty(File);
+
+impl Write for Tty {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match TAKEN.load(Ordering::SeqCst) {
+            true => self.0.write(bytes),
+            false => Ok(bytes.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Drop for Screen {
     fn drop(&mut self) {
         restore();
@@ -161,7 +180,7 @@ pub fn end_on_panic() {
 }
 
 /// Starts the thread that waits for signals.
-pub fn forward_signals(sender: SyncSender<Inbox>) -> io::Result<()> {
+pub(super) fn forward_signals(sender: SyncSender<Inbox>) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let wait = move || {
         let mut first = true;
@@ -183,7 +202,7 @@ pub fn forward_signals(sender: SyncSender<Inbox>) -> io::Result<()> {
 }
 
 /// Starts the thread that reads keys, clicks and sizes.
-pub fn forward_events(sender: SyncSender<Inbox>) -> io::Result<()> {
+pub(super) fn forward_events(sender: SyncSender<Inbox>) -> io::Result<()> {
     let read = move || {
         loop {
             let (message, over) = match event::read() {

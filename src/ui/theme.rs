@@ -1,6 +1,6 @@
 //! Colours: who wears which, how they fade, and what a terminal can show of them.
 //!
-//! Every colour is chosen as an [`Ink`] and leaves this module as a ratatui [`Style`] that fits the
+//! Every colour is chosen as an `Ink` and leaves this module as a ratatui [`Style`] that fits the
 //! terminal: 24 bits, 256 colours, 16, or none at all. With `NO_COLOR` no style carries a colour,
 //! and what colour says is said a second time anyway: by a fill character on the board, by a mark
 //! in the log, by a word in the table.
@@ -81,6 +81,7 @@ const TERMS: [Ink; 6] = [
 
 const FAINT: Ink = Ink((112, 118, 132), Color::DarkGray);
 const LINE: Ink = Ink((84, 90, 104), Color::DarkGray);
+const GROUND: Ink = Ink((58, 63, 74), Color::DarkGray);
 const GOOD: Ink = Ink((52, 168, 83), Color::Green);
 const BUSY: Ink = Ink((214, 150, 20), Color::Yellow);
 const BAD: Ink = Ink((224, 70, 66), Color::Red);
@@ -205,6 +206,14 @@ impl Theme {
         match self.depth {
             Depth::Mono => Style::new().add_modifier(Modifier::DIM),
             _ => self.fg(LINE),
+        }
+    }
+
+    /// The outlines of empty squares: hardly there.
+    pub fn ground(self) -> Style {
+        match self.depth {
+            Depth::Mono => self.line(),
+            _ => self.fg(GROUND),
         }
     }
 

@@ -26,7 +26,7 @@
 //! The board comes first: whatever else there is gets the room that the board leaves. From narrow
 //! to tall, the table of nodes, the events, and last the log find their places.
 //!
-//! [`plan`] decides, the views in the submodules draw one region each, and [`player_at`] asks the
+//! `plan` decides, the views in the submodules draw one region each, and [`player_at`] asks the
 //! same plan which square a click means.
 //!
 //! Caveat: widths are counted in terminal columns as Unicode gives them; a terminal that draws
@@ -42,7 +42,7 @@ mod log;
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
-use ratatui::style::Modifier;
+use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Widget};
 
@@ -232,7 +232,7 @@ fn panel<'a>(app: &App, title: impl Into<Line<'a>>, area: Rect, buffer: &mut Buf
         .border_type(BorderType::Rounded)
         .border_style(app.theme.line())
         .title(title)
-        .title_style(ratatui::style::Style::new().add_modifier(Modifier::BOLD));
+        .title_style(Style::new().fg(Color::Reset).add_modifier(Modifier::BOLD));
     let inner = block.inner(area);
     block.render(area, buffer);
     inner

@@ -10,13 +10,14 @@
 //! ▓▓▓▓▓▓▓▓▓▓▓▓▓▓
 //! ```
 //!
-//! Colour and fill say the same: full, hit once, twice, three times, dead. An empty square is a dot.
+//! Colour and fill say the same: full, hit once, twice, three times, dead. An empty square is
+//! an outline, or a dot where it is small.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::Line;
-use ratatui::widgets::Widget;
+use ratatui::widgets::{Block, BorderType, Widget};
 
 use crate::game::{BOARD_SIZE, Player, SQUARES};
 use crate::raft::NodeId;
@@ -29,16 +30,22 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let grid = Grid::new(area);
     for (column, row) in (0..BOARD_SIZE).flat_map(|c| (0..BOARD_SIZE).map(move |r| (c, r))) {
         let cell = grid.cell(column, row);
-        let (x, y) = (
-            cell.x + cell.width / 2,
-            cell.y + cell.height.saturating_sub(1) / 2,
-        );
-        if let Some(cell) = buffer.cell_mut((x, y)) {
-            cell.set_char('·').set_style(app.theme.faint());
-        }
+        empty(app, cell, buffer);
     }
     for player in &app.board {
         square(app, player, grid.square(player.id), buffer);
+    }
+}
+
+/// A square without a player: an outline, or a dot where that is all there is room for.
+fn empty(app: &App, area: Rect, buffer: &mut Buffer) {
+    if area.height >= 3 {
+        Block::bordered()
+            .border_type(BorderType::Rounded)
+            .border_style(app.theme.ground())
+            .render(area, buffer);
+    } else if let Some(cell) = buffer.cell_mut((area.x + area.width / 2, area.y)) {
+        cell.set_char('·').set_style(app.theme.faint());
     }
 }
 
@@ -56,12 +63,16 @@ fn square(app: &App, player: &Player, area: Rect, buffer: &mut Buffer) {
 
     let own = player.id == app.seat.id;
     let mark = if own { "▸" } else { "" };
-    // One column of fill on either side, so that it shows in the smallest square too.
-    let room = usize::from(area.width.saturating_sub(2));
+    // A column of fill on either side, so that it shows in the smallest square too; the mark of
+    // the player's own square may stand on one of them.
+    let margin = if own { 1 } else { 2 };
+    let room = usize::from(area.width.saturating_sub(margin));
     let label = fit(&format!("{mark}{} {}", player.id, player.name), room);
+    // Below the number, not below the mark.
+    let indent = if own { " " } else { "" };
     let health = match player.hp {
         0 => "dead".to_string(),
-        hp => format!("{hp} HP"),
+        hp => format!("{indent}{hp} HP"),
     };
     let mut lines = vec![label, health];
     if own && area.height >= 5 {

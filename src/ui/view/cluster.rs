@@ -1,10 +1,10 @@
 //! The table of nodes: what each says of itself, or that it says nothing.
 //!
 //! ```text
-//!   node     role      term commit  last   match     rtt
-//! 1 bob1     follower     4     12    12
-//! 2 bob2     leader       4     12    13               0.4
-//! 3 bob3     silent
+//!   node    role       term commit  last  match  rtt ms
+//! 1 bob1    follower      4     12    13
+//! 2 bob2    leader        4     12    13             0.4
+//! 3 bob3    silent
 //! ```
 //!
 //! `match` and `rtt` appear where there is room. They are this node's knowledge of its peers, and
@@ -60,7 +60,7 @@ struct Columns {
 
 impl Columns {
     fn heading(&self) -> Line<'static> {
-        let mut text = "  node     role      term commit  last".to_string();
+        let mut text = "  node    role       term commit  last".to_string();
         if self.matched {
             text += "  match";
         }
@@ -77,8 +77,8 @@ impl Columns {
         } else {
             Modifier::empty()
         };
-        let name = fit(&node.name, 8);
-        let padding = 9_usize.saturating_sub(Span::raw(name.as_str()).width());
+        let name = fit(&node.name, 7);
+        let padding = 8_usize.saturating_sub(Span::raw(name.as_str()).width());
         let mut spans = vec![
             Span::styled(format!("{:<2}", node.id), app.theme.player(node.id)),
             Span::styled(
@@ -106,7 +106,7 @@ impl Columns {
         } = *standing;
         [
             Span::styled(format!("{role:<9}"), app.theme.role(role)),
-            Span::styled(format!("{:>5}", compact(term)), app.theme.term(term)),
+            Span::styled(format!("{:>6}", compact(term)), app.theme.term(term)),
             Span::raw(format!("{:>7}{:>6}", compact(commit), compact(last))),
         ]
     }

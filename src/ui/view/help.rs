@@ -15,8 +15,8 @@ use super::{SMALLEST, panel};
 /// Draws the help in the middle. It fits the smallest screen.
 pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
     let mouse = match app.mouse {
-        true => "give the mouse to the terminal",
-        false => "take the mouse again",
+        true => "free the mouse to select text",
+        false => "use the mouse to attack",
     };
     let keys = [
         (digits(app), "attack that player"),
