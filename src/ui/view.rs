@@ -232,7 +232,12 @@ fn panel<'a>(app: &App, title: impl Into<Line<'a>>, area: Rect, buffer: &mut Buf
         .border_type(BorderType::Rounded)
         .border_style(app.theme.line())
         .title(title)
-        .title_style(Style::new().fg(Color::Reset).add_modifier(Modifier::BOLD));
+        .title_style(
+            Style::new()
+                .fg(Color::Reset)
+                .remove_modifier(Modifier::DIM)
+                .add_modifier(Modifier::BOLD),
+        );
     let inner = block.inner(area);
     block.render(area, buffer);
     inner

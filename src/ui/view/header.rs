@@ -88,7 +88,7 @@ fn leadership(app: &App) -> Line<'static> {
     }
 }
 
-/// Draws the last line: the keys, the more important the further left.
+/// Draws the last line: the keys, as many as there is room for.
 pub fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
     let mouse = if app.mouse {
         "free the mouse"
@@ -96,7 +96,7 @@ pub fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
         "use the mouse"
     };
     let digits = digits(app);
-    // In the order in which they give way when there is no room.
+    // Without room, whatever comes after the digits gives way first; the last two never do.
     let mut keys = vec![
         (digits.as_str(), "attack"),
         ("click", "attack"),
@@ -113,7 +113,7 @@ pub fn footer(app: &App, area: Rect, buffer: &mut Buffer) {
             .sum()
     };
     while width(&keys) > usize::from(area.width) && keys.len() > 2 {
-        keys.remove(keys.len() - 3);
+        keys.remove(1);
     }
     let mut spans = Vec::new();
     for (key, what) in keys {
