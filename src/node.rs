@@ -32,6 +32,7 @@ pub mod event;
 mod peer;
 pub mod queues;
 mod runner;
+mod saves;
 pub mod submissions;
 
 use std::collections::BTreeMap;
