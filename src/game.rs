@@ -124,7 +124,10 @@ mod tests {
     fn four_attacks_kill_and_a_fifth_is_ignored() {
         let mut game = game();
         let outcomes: Vec<_> = (0..5).map(|_| game.apply("attack 2")).collect();
-        assert_eq!(outcomes, ["hp 70", "hp 40", "hp 10", "hp 0", "already dead"]);
+        assert_eq!(
+            outcomes,
+            ["hp 70", "hp 40", "hp 10", "hp 0", "already dead"]
+        );
         assert_eq!(
             game.players().iter().map(|p| p.hp).collect::<Vec<_>>(),
             [100, 0, 100]
@@ -135,7 +138,17 @@ mod tests {
     #[test]
     fn a_command_that_is_no_attack_on_a_player_is_refused() {
         let game = game();
-        for text in ["", "attack", "attack ", "attack 4", "attack +1", "attack  1", "Attack 1", "attack 1 ", "attack 99999999999999999999"] {
+        for text in [
+            "",
+            "attack",
+            "attack ",
+            "attack 4",
+            "attack +1",
+            "attack  1",
+            "Attack 1",
+            "attack 1 ",
+            "attack 99999999999999999999",
+        ] {
             assert!(game.check(text).is_err(), "{text:?}");
         }
         assert!(game.check("attack 3").is_ok());
@@ -147,6 +160,10 @@ mod tests {
         squares.sort();
         squares.dedup();
         assert_eq!(squares.len(), SQUARES.len());
-        assert!(squares.iter().all(|&(column, row)| column < BOARD_SIZE && row < BOARD_SIZE));
+        assert!(
+            squares
+                .iter()
+                .all(|&(column, row)| column < BOARD_SIZE && row < BOARD_SIZE)
+        );
     }
 }

@@ -120,7 +120,8 @@ impl Sessions {
             self.clients.remove(&oldest);
         }
         let session = self.clients.entry(client.to_string()).or_default();
-        self.by_age.remove(&(session.last_index, client.to_string()));
+        self.by_age
+            .remove(&(session.last_index, client.to_string()));
         self.by_age.insert((index, client.to_string()));
         session.last_index = index;
         session

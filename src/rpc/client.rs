@@ -21,13 +21,11 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use ureq::Agent;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    ConnectionDetails, Connector, NextTimeout, TcpConnector,
-};
-use ureq::Agent;
+use ureq::unversioned::transport::{ConnectionDetails, Connector, NextTimeout, TcpConnector};
 
 use super::value::{Fault, Value};
 use super::xml;

@@ -363,7 +363,10 @@ mod tests {
             ("term", 3.into()),
             ("leader", Value::Nil),
             ("bytes", Value::Base64(vec![0, 255])),
-            ("peers", vec![Value::from("a"), 1.5.into(), true.into()].into()),
+            (
+                "peers",
+                vec![Value::from("a"), 1.5.into(), true.into()].into(),
+            ),
         ]));
         assert_eq!(
             value.to_json(),

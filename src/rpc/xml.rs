@@ -431,7 +431,9 @@ impl<'a> Decoder<'a> {
                 Token::End => return Ok(None),
                 Token::Text(text) if is_blank(&text) => {}
                 Token::Char(c) if is_white(c) => {}
-                Token::Text(_) | Token::Char(_) => return Err(not_xml_rpc("text between elements")),
+                Token::Text(_) | Token::Char(_) => {
+                    return Err(not_xml_rpc("text between elements"));
+                }
                 Token::Eof => return Err(not_xml_rpc("the document ends too early")),
             }
         }
@@ -598,7 +600,9 @@ impl<'a> Tokens<'a> {
                 Event::Comment(_) => {}
                 Event::Decl(declaration) if first => check_declaration(&declaration)?,
                 Event::Decl(_) => {
-                    return Err(not_well_formed("an XML declaration is the very first thing"));
+                    return Err(not_well_formed(
+                        "an XML declaration is the very first thing",
+                    ));
                 }
                 Event::PI(_) => return Err(not_well_formed("processing instructions are refused")),
                 Event::DocType(_) => return Err(not_well_formed("a DOCTYPE is refused")),
@@ -634,9 +638,30 @@ fn element(tag: &BytesStart<'_>) -> Result<&'static str, Fault> {
         check_attributes(tag)?;
     }
     const NAMES: [&str; 24] = [
-        "value", "name", "member", "int", "string", "i8", "struct", "base64", "array", "data",
-        "boolean", "nil", "i4", "double", "param", "params", "methodName", "methodCall",
-        "methodResponse", "fault", "dateTime.iso8601", "ex:nil", "ex:i8", "?",
+        "value",
+        "name",
+        "member",
+        "int",
+        "string",
+        "i8",
+        "struct",
+        "base64",
+        "array",
+        "data",
+        "boolean",
+        "nil",
+        "i4",
+        "double",
+        "param",
+        "params",
+        "methodName",
+        "methodCall",
+        "methodResponse",
+        "fault",
+        "dateTime.iso8601",
+        "ex:nil",
+        "ex:i8",
+        "?",
     ];
     let name = tag.name().into_inner();
     if let Some(known) = NAMES.into_iter().find(|known| *known == name) {

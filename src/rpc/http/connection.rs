@@ -203,11 +203,7 @@ impl Wire<'_> {
 }
 
 /// One read that ends at the deadline, with `TimedOut`.
-fn read_until(
-    mut stream: &TcpStream,
-    bytes: &mut [u8],
-    deadline: Instant,
-) -> io::Result<usize> {
+fn read_until(mut stream: &TcpStream, bytes: &mut [u8], deadline: Instant) -> io::Result<usize> {
     loop {
         stream.set_read_timeout(Some(left(deadline)?))?;
         match stream.read(bytes) {

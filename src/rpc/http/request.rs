@@ -144,10 +144,7 @@ fn body_length(headers: &[Header<'_>], limits: &Limits) -> Result<usize, Refusal
         });
     }
     let Some(length) = length else {
-        return Err(Refusal::new(
-            "411 Length Required",
-            "send Content-Length",
-        ));
+        return Err(Refusal::new("411 Length Required", "send Content-Length"));
     };
     if lengths.next().is_some() {
         return Err(Refusal::new(
