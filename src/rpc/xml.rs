@@ -346,9 +346,10 @@ impl<'a> Decoder<'a> {
                 let mut members = Vec::new();
                 while self.start_or_end("member")? {
                     self.start("name")?;
-                    let name = self.text()?.into_owned();
+                    let name = self.text()?;
+                    let name = familiar(&name).unwrap_or_else(|| Cow::Owned(name.into_owned()));
                     self.start("value")?;
-                    members.push((Cow::Owned(name), self.value(depth + 1)?));
+                    members.push((name, self.value(depth + 1)?));
                     self.end()?;
                 }
                 let members = Struct::from_members(members).map_err(|name| {
@@ -460,6 +461,14 @@ impl<'a> Decoder<'a> {
             }
         }
     }
+}
+
+/// The names that each entry of an AppendEntries repeats need no memory of their own.
+fn familiar(name: &str) -> Option<Cow<'static, str>> {
+    ["term", "index", "client", "serial", "command"]
+        .into_iter()
+        .find(|known| *known == name)
+        .map(Cow::Borrowed)
 }
 
 /// Appends without a copy in the usual case of one piece.
@@ -637,36 +646,19 @@ fn element(tag: &BytesStart<'_>) -> Result<&'static str, Fault> {
     if !attributes.is_empty() && !is_blank(attributes) {
         check_attributes(tag)?;
     }
-    const NAMES: [&str; 24] = [
-        "value",
-        "name",
-        "member",
-        "int",
-        "string",
-        "i8",
-        "struct",
-        "base64",
-        "array",
-        "data",
-        "boolean",
-        "nil",
-        "i4",
-        "double",
-        "param",
-        "params",
-        "methodName",
-        "methodCall",
-        "methodResponse",
-        "fault",
-        "dateTime.iso8601",
-        "ex:nil",
-        "ex:i8",
-        "?",
-    ];
-    let name = tag.name().into_inner();
-    if let Some(known) = NAMES.into_iter().find(|known| *known == name) {
-        return Ok(known);
+    macro_rules! known {
+        ($($name:literal)*) => {
+            match tag.name().into_inner() {
+                $($name => return Ok($name),)*
+                unknown => unknown,
+            }
+        };
     }
+    let name = known!(
+        "value" "name" "member" "int" "string" "i8" "struct" "base64" "array" "data" "boolean"
+        "nil" "i4" "double" "param" "params" "methodName" "methodCall" "methodResponse" "fault"
+        "dateTime.iso8601" "ex:nil" "ex:i8"
+    );
     if is_name(name) {
         return Ok("?");
     }
