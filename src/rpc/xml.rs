@@ -29,6 +29,10 @@
 //! here is checked in `Tokens`, where the names of elements may have any character beyond ASCII.
 //! Attributes are refused, except the namespace declarations that go with `ex:nil` and `ex:i8`. A
 //! date is checked for its alphabet only.
+//!
+//! [`Value`]: super::value::Value
+//! [`Fault::NOT_WELL_FORMED`]: super::value::Fault::NOT_WELL_FORMED
+//! [`Fault::NOT_XML_RPC`]: super::value::Fault::NOT_XML_RPC
 
 mod read;
 mod tokens;
