@@ -280,3 +280,29 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_take_at_most_half_of_the_files_and_strangers_at_least_half_of_the_places() {
+        let greedy = Limits {
+            max_connections: usize::MAX,
+            reserved: usize::MAX,
+            ..Limits::default()
+        }
+        .here();
+        if let Some(files) = files_allowed() {
+            assert_eq!(greedy.max_connections, files / 2);
+        }
+        assert_eq!(greedy.reserved, greedy.max_connections / 2);
+
+        let none = Limits {
+            max_connections: 0,
+            ..Limits::default()
+        }
+        .here();
+        assert_eq!((none.max_connections, none.reserved), (1, 0));
+    }
+}
