@@ -76,6 +76,8 @@ pub struct Setup<'a> {
     pub orders_log: OrdersLog,
     /// The node's node.log.
     pub log: NodeLog,
+    /// Most connections to serve at once; fewer where the process may open fewer files.
+    pub max_connections: usize,
 }
 
 /// A running node. Dropping it stops it.
@@ -95,6 +97,7 @@ impl Node {
             view,
             orders_log,
             log,
+            max_connections,
         } = setup;
         let _guard = log.enter();
         info!(
@@ -137,12 +140,17 @@ impl Node {
         let runner = Runner::new(driver, mailboxes, saves, view, orders_log);
         threads.push(spawn("driver", &log, move || runner.run(&events))?);
 
-        let server = Server::start(
-            listener,
-            Limits::default(),
-            peer_addresses(config, node),
-            Arc::new(endpoint::Endpoint::new(inbox.clone(), log.clone())),
-        )?;
+        let limits = Limits {
+            max_connections,
+            // A peer's worker keeps one connection; after a restart the old one may linger.
+            reserved: 2 * (config.nodes.len() - 1),
+            ..Limits::default()
+        }
+        .here();
+        let patient = limits.max_connections - limits.reserved;
+        let endpoint = endpoint::Endpoint::new(inbox.clone(), patient);
+        let peers = peer_addresses(config, node);
+        let server = Server::start(listener, limits, peers, Arc::new(endpoint))?;
         Ok(Node {
             inbox,
             server,

@@ -11,6 +11,7 @@ use crate::bot;
 use crate::config::Config;
 use crate::node::queues::Orders;
 use crate::raft::NodeId;
+use crate::rpc::http::Limits;
 use crate::ui::{self, Seat, terminal};
 
 /// The node that has the screen.
@@ -46,6 +47,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut config = Config::embedded(addresses.iter().map(SocketAddr::to_string).collect());
     config.cluster.logs.clone_from(&args.logs);
 
+    // All nodes share the files that one process may open.
+    let connections = Limits::default().max_connections / config.nodes.len();
     let (screen, inbox) = ui::inbox();
     let mut nodes = Vec::new();
     for (node, listener) in config.nodes.iter().zip(listeners) {
@@ -58,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         } else {
             None
         };
-        let running = start::node(&config, node, listener, view, args.log_level)?;
+        let running = start::node(&config, node, listener, view, args.log_level, connections)?;
         if is_bot {
             bot::start(node.id, running.commands(), updates).map_err(Failure::new)?;
         }

@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     } else {
         Box::new(screen.clone())
     };
-    let mut running = start::node(&config, &node, listener, Some(view), args.node.log_level)?;
+    let mut running = args.node.start(&config, &node, listener, Some(view))?;
     if args.bot {
         bot::start(node.id, running.commands(), updates).map_err(Failure::new)?;
     }

@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     terminal::end_on_panic();
     // Asked for before the node is ready, so that no signal after that goes unheard.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Failure::new)?;
-    let mut running = start::node(&config, &node, listener, None, args.node.log_level)?;
+    let mut running = args.node.start(&config, &node, listener, None)?;
     print(&format!(
         "ready {} http://{}/RPC2\n",
         node.name,

@@ -43,6 +43,7 @@ pub(super) fn node(
     listener: TcpListener,
     view: Option<Box<dyn Orders>>,
     level: LevelFilter,
+    max_connections: usize,
 ) -> Result<Node, Failure> {
     let dir = config.logs_of(node);
     let orders_log =
@@ -55,6 +56,7 @@ pub(super) fn node(
         view,
         orders_log,
         log,
+        max_connections,
     };
     Node::start(setup).map_err(|error| Failure::new(format!("{}: {error}", node.name)))
 }

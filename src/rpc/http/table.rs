@@ -11,7 +11,7 @@
 //! Peers never make room, and neither does anyone in `Serving`. Of the others, whoever has been
 //! `Idle` for the longest goes first, or `Fresh` and silent for longer than the grace. When there is
 //! none and strangers hold reserved places, one whose request has been `Receiving` for longer than
-//! the grace goes. Otherwise the newcomer waits.
+//! the grace goes. Otherwise the newcomer waits, and the first stranger whose reply is sent goes.
 //!
 //! Making room is asking: the table shuts the socket down, the connection's thread notices and
 //! gives its place up, and only then is the place given away. So the number of connections is never
@@ -241,9 +241,14 @@ impl Place {
         self.enter(Phase::Idle)
     }
 
-    /// This is a peer's connection.
+    /// This is a peer's connection, if there is a reserved place left for it. There is for every
+    /// real peer; whoever merely calls like one cannot take more than those.
     pub(super) fn mark_peer(&self) {
-        if let Some(entry) = self.table.lock().entries.get_mut(&self.id) {
+        let mut state = self.table.lock();
+        let peers = state.entries.values().filter(|entry| entry.peer).count();
+        if peers < self.table.max - self.table.quota
+            && let Some(entry) = state.entries.get_mut(&self.id)
+        {
             entry.peer = true;
         }
     }
@@ -251,6 +256,7 @@ impl Place {
     fn enter(&self, phase: Phase) -> bool {
         let mut state = self.table.lock();
         let waiting = state.waiting;
+        let full = state.entries.len() >= self.table.max;
         let entry = state
             .entries
             .get_mut(&self.id)
@@ -260,6 +266,10 @@ impl Place {
             entry.since = Instant::now();
         }
         if waiting && phase == Phase::Idle {
+            // At once, or a client that calls again and again would never be found idle.
+            if full && !entry.peer {
+                entry.leave();
+            }
             self.table.changed.notify_all();
         }
         !entry.leaving
@@ -352,7 +362,14 @@ mod tests {
         let house = table(4, 0, LONG);
         let mut guests: Vec<_> = (0..4).map(|_| admit(&house)).collect();
         guests[0].is_served();
-        guests[0].place.mark_peer();
+        guests[0]
+            .place
+            .table
+            .lock()
+            .entries
+            .get_mut(&0)
+            .unwrap()
+            .peer = true;
         assert!(guests[1].place.serving());
         guests[2].is_served();
         // The last one is new. So the one that was served goes, though others came before it.
