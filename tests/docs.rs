@@ -1,0 +1,411 @@
+//! The documents tell the truth, as far as a program can check it: what exists is named, numbers are
+//! the code's, links lead somewhere, configurations parse, and the Python runs.
+
+// Everything here is a test, helpers too.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use raftian::config::Config;
+use raftian::logging::NodeLog;
+use raftian::node::{Node, Setup, submissions};
+use raftian::orders_log::OrdersLog;
+use raftian::raft::MAX_TERM;
+use raftian::rpc::http::{Limits, bind};
+use raftian::rpc::methods::{self, Asked};
+use raftian::rpc::value::{Fault, Value};
+use raftian::rpc::{codec, xml};
+use raftian::{command, machine};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// Every document: the files at the top and those in docs.
+fn documents() -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in ["", "docs/"] {
+        for entry in fs::read_dir(Path::new(ROOT).join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".md") {
+                found.push(format!("{folder}{name}"));
+            }
+        }
+    }
+    assert!(found.len() >= 5, "{found:?}");
+    found
+}
+
+/// The fenced blocks of a document: language and text.
+fn blocks(document: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = document.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            blocks.push((language.to_string(), block.join("\n") + "\n"));
+        }
+    }
+    blocks
+}
+
+/// The document without its fenced blocks.
+fn prose(document: &str) -> String {
+    let mut fenced = false;
+    document
+        .lines()
+        .filter(|line| {
+            let fence = line.starts_with("```");
+            fenced ^= fence;
+            !fenced && !fence
+        })
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// What stands between `open` and `close`, each time.
+fn between<'a>(text: &'a str, open: &str, close: &str) -> Vec<&'a str> {
+    text.split(open)
+        .skip(1)
+        .filter_map(|rest| rest.split_once(close))
+        .map(|(inside, _)| inside)
+        .collect()
+}
+
+fn assert_names(path: &str, text: &str, what: &str) {
+    assert!(text.contains(what), "{path} does not mention {what}");
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    // As GitHub makes anchors of headings.
+    let anchor = |heading: &str| -> String {
+        let heading = heading.trim().to_lowercase();
+        let kept = heading.chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            c if c.is_alphanumeric() || matches!(c, '-' | '_') => Some(c),
+            _ => None,
+        });
+        kept.collect()
+    };
+    for path in documents() {
+        let folder = Path::new(&path).parent().unwrap().to_path_buf();
+        // A link may be broken over two lines.
+        for link in between(&prose(&read(&path)).replace('\n', " "), "](", ")") {
+            if link.starts_with("https://") || link.starts_with("http://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => PathBuf::from(&path),
+                file => folder.join(file),
+            };
+            let full = Path::new(ROOT).join(&target);
+            assert!(full.exists(), "{path} links to {link}");
+            if !heading.is_empty() {
+                let text = prose(&read(target.to_str().unwrap()));
+                let mut headings = text.lines().filter_map(|line| {
+                    let heading = line.trim_start_matches('#');
+                    (heading.len() < line.len()).then(|| anchor(heading))
+                });
+                assert!(headings.any(|h| h == heading), "{path} links to {link}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_that_is_named_exists() {
+    for path in documents() {
+        for name in between(&prose(&read(&path)), "`", "`") {
+            let of_ours = ["src/", "tests/", "benches/", "docs/", "config/"];
+            if of_ours.iter().any(|folder| name.starts_with(folder)) {
+                assert!(Path::new(ROOT).join(name).exists(), "{path} names {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_names_every_command_option_and_variable() {
+    let readme = read("README.md");
+    let help = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_raftian"))
+            .args(arguments)
+            .arg("--help")
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let top = help(&[]);
+    let listed = top.split_once("Commands:\n").unwrap().1;
+    let listed = listed.split_once("\n\n").unwrap().0;
+    let commands: Vec<&str> = listed
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !name.is_empty() && *name != "help")
+        .collect();
+    assert!(commands.len() >= 6, "{commands:?}");
+    for command in &commands {
+        assert_names("README.md", &readme, &format!("`raftian {command} "));
+    }
+    for command in commands.iter().map(|name| vec![*name]).chain([vec![]]) {
+        // Where the lines of the help are broken is of no interest.
+        let help = help(&command);
+        let options = help.split_once("Options:\n").unwrap().1;
+        let options = options.split_once("\nExamples").unwrap().0;
+        for word in options.split_whitespace() {
+            let option = word.trim_end_matches(['=', ']', ',']);
+            let is_option = option.starts_with("--") && option.len() > 2;
+            let is_variable = option.starts_with("RAFTIAN_");
+            if (is_option || is_variable) && !matches!(option, "--help" | "--version") {
+                assert_names("README.md", &readme, option);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_has_every_key_of_the_configuration_with_its_default() {
+    let readme = read("README.md");
+    let local = read("config/local.toml");
+    let mut keys = BTreeSet::new();
+    let mut table = "";
+    for line in local.lines().map(str::trim) {
+        if let Some(name) = line.strip_prefix('[') {
+            table = name.trim_matches(['[', ']']);
+        } else if let Some((key, value)) = line.split_once(" = ")
+            && !line.starts_with('#')
+        {
+            let row = match table {
+                "node" => format!("| `node.{key}` | |"),
+                _ => format!("| `{table}.{key}` | `{}` |", value.trim_matches('"')),
+            };
+            assert_names("README.md", &readme, &row);
+            keys.insert(format!("{table}.{key}"));
+        }
+    }
+    assert_eq!(keys.len(), 9, "{keys:?}");
+    for name in between(&readme, "\n| `cluster.", "` | `") {
+        assert!(keys.contains(&format!("cluster.{name}")), "{name}");
+    }
+}
+
+#[test]
+fn every_configuration_in_the_documents_parses() {
+    let mut count = 0;
+    for path in documents() {
+        for (language, text) in blocks(&read(&path)) {
+            if language == "toml" {
+                let config = Config::parse(&text, Path::new(&path));
+                assert!(config.is_ok(), "{}", config.unwrap_err());
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 0);
+}
+
+fn list_methods() -> Vec<String> {
+    let (asked, _) = methods::read(&xml::encode_call("system.listMethods", &[]));
+    let Ok(Asked::Known(Value::Array(names))) = asked else {
+        panic!("a list of names is wanted");
+    };
+    let name = |value: &Value| value.as_str().unwrap().to_string();
+    names.iter().map(name).collect()
+}
+
+#[test]
+fn the_reference_has_every_method_and_no_other() {
+    let reference = read("docs/XMLRPC.md");
+    let described: BTreeSet<String> = between(&reference, "\n#### `", "(")
+        .into_iter()
+        .map(str::to_string)
+        .collect();
+    assert_eq!(described, list_methods().into_iter().collect());
+}
+
+#[test]
+fn the_reference_has_the_limits_and_codes_of_the_code() {
+    let reference = read("docs/XMLRPC.md");
+    // 1048576 as the reference writes it: 1,048,576.
+    let grouped = |number: u64| {
+        let digits = number.to_string();
+        let mut text = String::new();
+        for (i, digit) in digits.chars().enumerate() {
+            if i > 0 && (digits.len() - i).is_multiple_of(3) {
+                text.push(',');
+            }
+            text.push(digit);
+        }
+        text
+    };
+    let number = |number: usize| grouped(number as u64);
+    let limits = Limits::default();
+    let outcome_s = submissions::OUTCOME_WITHIN / 1000;
+    let leader_s = submissions::LEADER_WITHIN / 1000;
+    assert_eq!(MAX_TERM, 1 << 62);
+    for what in [
+        format!("1 to {} bytes of UTF-8", command::MAX_CLIENT_BYTES),
+        format!("at most {} bytes.", number(command::MAX_TEXT_BYTES)),
+        format!("at most {} entries", number(codec::MAX_BATCH_ENTRIES)),
+        format!("more than {} bytes of them", number(codec::MAX_BATCH_BYTES)),
+        format!("more than {} values", number(xml::MAX_VALUES)),
+        format!("more than {} deep", xml::MAX_DEPTH),
+        format!("and the {}\n  below it", grouped(machine::WINDOW - 1)),
+        format!("remembers {} clients", number(machine::MAX_SESSIONS)),
+        format!("`no leader within {leader_s} s"),
+        format!("`outcome unknown after {outcome_s} s`"),
+        format!("at most {} connections", limits.max_connections),
+        format!("headers: at most {} bytes", number(limits.max_head)),
+        format!("body: at most {} bytes", number(limits.max_body)),
+        format!("within {} s of its first byte", limits.head_time.as_secs()),
+        format!("within {} s of its head", limits.body_time.as_secs()),
+        format!("after {} s without a request", limits.idle.as_secs()),
+        format!("not taken within {} s", limits.write_time.as_secs()),
+        format!("safe for {} s", limits.grace.as_secs()),
+    ] {
+        assert_names("docs/XMLRPC.md", &reference, &what);
+    }
+    for code in [
+        Fault::NOT_WELL_FORMED,
+        Fault::NOT_XML_RPC,
+        Fault::NO_SUCH_METHOD,
+        Fault::WRONG_PARAMETERS,
+        Fault::INTERNAL,
+        Fault::APPLICATION,
+    ] {
+        assert_names("docs/XMLRPC.md", &reference, &format!("\n| {code} |"));
+    }
+}
+
+#[test]
+fn the_architecture_has_every_module() {
+    let architecture = read("docs/ARCHITECTURE.md");
+    for module in between(&read("src/lib.rs"), "mod ", ";") {
+        assert_names(
+            "docs/ARCHITECTURE.md",
+            &architecture,
+            &format!("`{module}`"),
+        );
+    }
+}
+
+#[test]
+fn the_simulators_document_has_every_planted_mistake_and_every_invariant() {
+    let document = read("docs/SIMULATOR.md");
+    let planted = read("src/planted.rs");
+    let bugs = between(&planted, "pub enum Bug {", "\n}")[0];
+    let bugs = bugs.lines().filter_map(|line| line.strip_suffix(','));
+    let bugs: Vec<&str> = bugs.map(str::trim).collect();
+    assert!(bugs.len() >= 8, "{bugs:?}");
+    for bug in &bugs {
+        assert_names("docs/SIMULATOR.md", &document, &format!("| `{bug}` |"));
+    }
+    let mut invariants = BTreeSet::new();
+    for file in ["src/sim/checker.rs", "src/sim/world.rs"] {
+        let source = read(file);
+        let first_text = |rest: &str| {
+            let rest = rest.trim_start().strip_prefix('"')?;
+            Some(rest.split_once('"')?.0.to_string())
+        };
+        for start in ["violated(", "invariant:", "_WITHIN,"] {
+            invariants.extend(source.split(start).skip(1).filter_map(first_text));
+        }
+    }
+    assert!(invariants.len() >= 12, "{invariants:?}");
+    for invariant in &invariants {
+        assert_names(
+            "docs/SIMULATOR.md",
+            &document,
+            &format!("\n| {invariant} |"),
+        );
+    }
+}
+
+#[test]
+fn the_changelog_and_the_manifest_speak_of_one_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert_names("CHANGELOG.md", &read("CHANGELOG.md"), version);
+}
+
+/// Five nodes on free ports of this machine.
+fn cluster(logs: &Path) -> (Vec<Node>, Vec<SocketAddr>) {
+    let listeners: Vec<_> = (0..5)
+        .map(|_| bind("127.0.0.1:0".parse().unwrap()).unwrap())
+        .collect();
+    let addresses: Vec<SocketAddr> = listeners.iter().map(|l| l.local_addr().unwrap()).collect();
+    let mut config = Config::embedded(addresses.iter().map(SocketAddr::to_string).collect());
+    // A busy machine should not depose anybody here.
+    config.cluster.election_timeout_ms = (600, 1200);
+    let start = |(node, listener)| {
+        Node::start(Setup {
+            config: &config,
+            node,
+            listener,
+            view: None,
+            orders_log: OrdersLog::create(&logs.join(&node.name)).unwrap(),
+            log: NodeLog::off(),
+            max_connections: 32,
+        })
+        .unwrap()
+    };
+    let nodes = config.nodes.iter().zip(listeners).map(start).collect();
+    (nodes, addresses)
+}
+
+/// Runs a program from the documents, in which nodes are at 127.0.0.1:8001 to 8005 and nobody is in
+/// a hurry. Returns what it printed.
+fn python(program: &str, addresses: &[SocketAddr]) -> String {
+    let ports: Vec<String> = addresses.iter().map(|a| a.port().to_string()).collect();
+    let mut program = program
+        .replace("range(8001, 8006)", &format!("[{}]", ports.join(", ")))
+        .replace("time.sleep(2)", "time.sleep(0)");
+    for (id, address) in (1..).zip(addresses) {
+        program = program.replace(&format!("127.0.0.1:800{id}"), &address.to_string());
+    }
+    assert!(
+        !program.contains("800"),
+        "another node's address:\n{program}"
+    );
+    let output = Command::new("python3")
+        .arg("-c")
+        .arg(format!("import signal; signal.alarm(60)\n{program}"))
+        .output()
+        .expect("this test needs python3 in the PATH, to run what the documents show");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}\n{program}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_python_in_the_documents_runs() {
+    let logs = tempfile::tempdir().unwrap();
+    let (_nodes, addresses) = cluster(logs.path());
+    let programs = |path: &str| -> Vec<String> {
+        let python = blocks(&read(path)).into_iter();
+        let python = python.filter(|(language, _)| language == "python");
+        python.map(|(_, text)| text).collect()
+    };
+
+    let reference = programs("docs/XMLRPC.md");
+    assert_eq!(reference.len(), 2);
+    // The second one goes on until there is a leader.
+    for program in reference.iter().rev() {
+        let printed = python(program, &addresses);
+        assert!(printed.contains("'outcome': 'hp 70'"), "{printed}");
+    }
+
+    let [bot] = &programs("README.md")[..] else {
+        panic!("the README has one bot");
+    };
+    assert_eq!(bot.lines().count(), 5, "the README promises five lines");
+    // Four players of four lives each, of which two are hit already.
+    assert_eq!(python(bot, &addresses).lines().count(), 14);
+}
