@@ -43,6 +43,9 @@
 //! `3@2` is index 3 of term 2. `1->2` sends, `1=>2` arrives, with its effects below it. They are
 //! listed in the order in which they happen: what is sent before a save stands before it.
 
+// Helpers of tests are tests, too: they may fail with a panic.
+#![allow(clippy::unwrap_used)]
+
 mod raft;
 
 use std::fmt::Write;

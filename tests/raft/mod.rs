@@ -130,8 +130,10 @@ pub struct Cluster {
     pub slow_disks: bool,
     pub events: Vec<String>,
     serial: u64,
-    leaders: BTreeMap<u64, NodeId>,
-    history: BTreeMap<u64, Entry>,
+    /// Who has led each term.
+    pub leaders: BTreeMap<u64, NodeId>,
+    /// What has been committed at each index, and the term of the node that first said so.
+    pub committed: BTreeMap<u64, (Entry, u64)>,
 }
 
 impl Cluster {
@@ -493,19 +495,23 @@ impl Cluster {
     /// Lets go what waited for a save that is done.
     fn release(&mut self, id: NodeId) {
         let node = self.node(id);
-        let done = node.saves_done;
-        while let Some((_, packet)) = self.node(id).held.pop_front_if(|(save, _)| *save <= done) {
+        let waiting = node
+            .held
+            .iter()
+            .take_while(|(save, _)| *save <= node.saves_done);
+        let free = waiting.count();
+        let packets: Vec<_> = node.held.drain(..free).collect();
+        for (_, packet) in packets {
             self.put_on_wire(packet);
         }
     }
 
     fn apply(&mut self, id: NodeId, committed: Vec<Entry>) {
         self.note(format!("{id} applies {}", notation::entries(&committed)));
+        let term = self.core(id).current_term();
         for entry in &committed {
-            let first = self
-                .history
-                .entry(entry.index)
-                .or_insert_with(|| entry.clone());
+            let first = self.committed.entry(entry.index);
+            let (first, _) = first.or_insert_with(|| (entry.clone(), term));
             assert_eq!(first, entry, "two nodes apply different entries");
         }
         self.node(id).applied.extend(committed);
