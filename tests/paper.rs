@@ -52,6 +52,19 @@ fn candidate(nodes: u64, term: u64, terms: &[u64]) -> (Raft, Ready) {
     (core, ready)
 }
 
+/// Lets time pass until the core starts an election: when that is, and the step.
+fn next_election(core: &mut Raft) -> (u64, Ready) {
+    let term = core.current_term();
+    for _ in 0..100 {
+        let now = core.deadline().unwrap();
+        let ready = core.tick(now);
+        if core.current_term() > term {
+            return (now, ready);
+        }
+    }
+    panic!("it never starts an election");
+}
+
 /// Node 1 as the leader of `term`, and the step that made it one; that step's save is under way.
 fn elected(nodes: u64, term: u64, terms: &[u64]) -> (Raft, Ready) {
     let (mut core, ready) = candidate(nodes, term, terms);

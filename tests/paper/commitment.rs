@@ -56,23 +56,23 @@ fn a_leader_whose_own_save_is_slow_commits_with_a_majority_of_others() {
 
 #[test]
 fn a_save_of_an_earlier_term_does_not_count_for_entries_that_replaced_it() {
-    // Node 1 appends 2@1 as the leader of term 1; before that is saved, the leader of term 2
-    // replaces it, and node 1 wins term 3.
+    // Node 1 appends 2@1 and 3@1 as the leader of term 1; before that is saved, the leader of term 2
+    // replaces both by 2@2, and node 1 wins term 3 and appends 3@3.
     let mut core = settled(3, 1, &[]);
-    let (_, ready) = core.propose([command(1, "lost")]).unwrap();
+    let lost = [command(1, "lost"), command(2, "lost")];
+    let (_, ready) = core.propose(lost).unwrap();
     let late = ready.save.unwrap().mark().unwrap();
     let _ = core.request(append(2, 2, (1, 1), &[2], 1)).unwrap();
-    let ready = core.tick(core.deadline().unwrap());
+    let (_, ready) = next_election(&mut core);
     let send = sent(&ready.after_save, 2);
     let ready = core.reply(2, send.call, vote_reply(3, true));
-    assert_eq!(
-        (core.role(), terms(core.log())),
-        (RoleName::Leader, vec![1, 2, 3])
-    );
+    assert_eq!(core.role(), RoleName::Leader);
+    assert_eq!(terms(core.log()), [1, 2, 3]);
     let noop = ready.save.unwrap().mark().unwrap();
     let send = sent(&ready.send, 2);
     assert_eq!(committed(&core.saved(late)), NOTHING);
-    assert_eq!(committed(&core.reply(2, send.call, matched(3, 3))), NOTHING);
+    let ready = core.reply(2, send.call, matched(3, 3));
+    assert_eq!(committed(&ready), NOTHING);
     assert_eq!(committed(&core.saved(noop)), [2, 3]);
 }
 

@@ -177,5 +177,8 @@ fn vote_2_only_a_log_that_is_at_least_as_up_to_date_gets_the_vote() {
 fn vote_2_a_refusal_leaves_the_vote_free_for_a_better_candidate() {
     let mut core = follower(1, 3, 1, &[1, 1]);
     assert!(!votes(&core.request(vote(2, 2, (1, 1))).unwrap()));
-    assert!(votes(&core.request(vote(3, 2, (2, 1))).unwrap()));
+    let ready = core.request(vote(3, 2, (2, 1))).unwrap();
+    assert!(votes(&ready));
+    // The term is saved already; the vote is not.
+    assert_eq!(saved_state(&ready), Some((2, Some(3))));
 }

@@ -199,14 +199,7 @@ fn candidates_ignore_a_leader_of_an_earlier_term() {
 #[test]
 fn candidates_start_another_election_when_the_timeout_passes() {
     let (mut core, first) = candidate(3, 2, &[]);
-    let mut now = 0;
-    let second = loop {
-        now = core.deadline().unwrap().max(now);
-        let ready = core.tick(now);
-        if core.current_term() == 3 {
-            break ready;
-        }
-    };
+    let (_, second) = next_election(&mut core);
     assert_eq!(saved_state(&second), Some((3, Some(1))));
     assert_eq!(second.after_save.len(), 2);
     // Votes of the first election do not count in the second.

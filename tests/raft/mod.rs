@@ -203,11 +203,15 @@ impl Cluster {
     pub fn campaign(&mut self, id: NodeId) {
         assert_ne!(self.core(id).role(), RoleName::Leader, "node {id} leads");
         let term = self.core(id).current_term();
-        while self.core(id).current_term() == term {
+        for _ in 0..100 {
             let deadline = self.core(id).deadline().expect("it is no leader");
             let ms = deadline - self.node(id).now;
             self.tick(id, ms);
+            if self.core(id).current_term() > term {
+                return;
+            }
         }
+        panic!("node {id} never starts an election");
     }
 
     /// Lets a heartbeat interval pass on a leader, and whatever comes of it arrive.
