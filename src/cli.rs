@@ -15,17 +15,22 @@ mod node_args;
 mod play;
 mod serve;
 mod sim;
+mod start;
 mod status;
 mod verify;
 
 use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::ConfigError;
+use crate::node::submissions::OUTCOME_WITHIN;
+use crate::rpc::client::Client;
+use crate::ui::Exit;
 
 pub use attack::outcome_line;
 pub use status::{json, table};
@@ -121,6 +126,22 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {
         Failure::new(error)
     }
+}
+
+/// What the end of the screen means for the process. A signal ends it with 128 and the signal's
+/// number, as it would have without a screen.
+fn end_of_play(exit: io::Result<Exit>) -> Result<(), Failure> {
+    match exit {
+        Ok(Exit::Quit) => Ok(()),
+        Ok(Exit::NodeStopped(reason)) => Err(Failure::new(format!("the node ended: {reason}"))),
+        Ok(exit @ Exit::Signal(_)) => std::process::exit(exit.code().into()),
+        Err(error) => Err(Failure::new(error)),
+    }
+}
+
+/// A client for one command; the timeout is the node's longest wait and a little.
+fn client(to: &str) -> Client {
+    Client::new(to, Duration::from_millis(OUTCOME_WITHIN + 2_000))
 }
 
 /// Writes to the standard output at once. A reader that has gone is no failure; a full disk is.

@@ -28,6 +28,7 @@
 #[macro_use]
 mod planted;
 
+pub mod bot;
 pub mod cli;
 pub mod command;
 pub mod config;
@@ -41,3 +42,4 @@ pub mod rpc;
 pub mod sim;
 pub mod status;
 pub mod storage;
+pub mod ui;

@@ -23,7 +23,7 @@
 //! Time is a number of milliseconds that never goes back. `tick` tells it; the other inputs happen
 //! at the time told last; [`Raft::deadline`] says when the next `tick` has something to do.
 //!
-//! Where to read on: [`election`] (5.2, 5.4.1), [`replication`] (5.3, 5.4.2), [`log`], [`progress`]
+//! Where to read on: `election` (5.2, 5.4.1), `replication` (5.3, 5.4.2), [`log`], `progress`
 //! and [`quorum`] (the leaves), [`message`] and [`ready`] (what goes in and out).
 //!
 //! Caveats:

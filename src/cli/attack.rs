@@ -1,9 +1,15 @@
 //! `raftian attack`: one attack from the command line.
 
-use super::Failure;
+use super::{Failure, client, print};
 use crate::command::printable;
 use crate::config::parse_address;
 use crate::machine::Answer;
+use crate::rpc::client::CallError;
+use crate::rpc::codec;
+use crate::rpc::value::Value;
+
+/// How often an attack is sent when the connection breaks before the answer.
+const TRIES: u32 = 3;
 
 /// Attack a player and wait until the attack is applied
 #[derive(Debug, clap::Args)]
@@ -24,10 +30,33 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    Err(Failure::new(format!(
-        "attack is not built yet (player {}, {})",
-        args.player, args.to
-    )))
+    let client = client(&args.to);
+    // An identity of its own, so that sending it again after a lost reply does no harm.
+    let name = Value::from(format!("attack-{:016x}", rand::random::<u64>()));
+    let params = [
+        name,
+        Value::Int(1),
+        format!("attack {}", args.player).into(),
+    ];
+    let mut tried = 0;
+    let answer = loop {
+        tried += 1;
+        match client.call("submit_rpc", &params) {
+            Ok(answer) => break answer,
+            Err(CallError::Broken(_)) if tried < TRIES => {}
+            Err(CallError::Fault(fault)) => {
+                return Err(Failure::new(format!(
+                    "{}: {}",
+                    args.to,
+                    printable(&fault.message)
+                )));
+            }
+            Err(error) => return Err(Failure::new(format!("{}: {error}", args.to))),
+        }
+    };
+    let answer = codec::decode_answer(&answer)
+        .map_err(|fault| Failure::new(format!("{}: {}", args.to, fault.message)))?;
+    print(&format!("{}\n", outcome_line(&answer)))
 }
 
 /// What is printed of an attack that was applied, without a line break. The answer comes from

@@ -1,10 +1,21 @@
 //! `raftian`: the embedded game.
 
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tracing::level_filters::LevelFilter;
 
-use super::{Failure, parse_level};
+use super::{Failure, parse_level, print, start};
+use crate::bot;
+use crate::config::Config;
+use crate::node::queues::Orders;
+use crate::raft::NodeId;
+use crate::rpc::http::Limits;
+use crate::ui::{self, Seat, terminal};
+
+/// The node that has the screen.
+const PLAYER: NodeId = 1;
 
 /// The embedded game's options.
 #[derive(Debug, clap::Args)]
@@ -25,6 +36,54 @@ pub(super) struct Args {
     pub(super) log_level: LevelFilter,
 }
 
-pub(super) fn run(_args: &Args) -> Result<(), Failure> {
-    Err(Failure::new("the embedded game is not built yet"))
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    terminal::require().map_err(Failure::new)?;
+    let (listeners, addresses): (Vec<_>, Vec<_>) = (0..args.players)
+        .map(|_| start::listen_anywhere())
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(|error| Failure::new(format!("no free port on this machine: {error}")))?
+        .into_iter()
+        .unzip();
+    let mut config = Config::embedded(addresses.iter().map(SocketAddr::to_string).collect());
+    config.cluster.logs.clone_from(&args.logs);
+
+    // All nodes share the files that one process may open.
+    let connections = Limits::default().max_connections / config.nodes.len();
+    let (screen, inbox) = ui::inbox();
+    let mut nodes = Vec::new();
+    for (node, listener) in config.nodes.iter().zip(listeners) {
+        let is_bot = node.id != PLAYER && !args.no_bots;
+        let (bot, updates) = bot::inbox();
+        let view: Option<Box<dyn Orders>> = if node.id == PLAYER {
+            Some(Box::new(screen.clone()))
+        } else if is_bot {
+            Some(Box::new(bot))
+        } else {
+            None
+        };
+        let running = start::node(&config, node, listener, view, args.log_level, connections)?;
+        if is_bot {
+            bot::start(node.id, running.commands(), updates).map_err(Failure::new)?;
+        }
+        nodes.push(running);
+    }
+    let seat = Seat {
+        id: PLAYER,
+        players: config
+            .nodes
+            .iter()
+            .map(|n| (n.id, n.name.clone()))
+            .collect(),
+        title: config.cluster.name.clone(),
+    };
+    let exit = ui::run(seat, nodes[0].commands(), screen, inbox);
+    for node in &mut nodes {
+        node.stop();
+    }
+    print(&format!(
+        "The log files are in {}: compare them with raftian verify {}\n",
+        args.logs.display(),
+        args.logs.display()
+    ))?;
+    super::end_of_play(exit)
 }

@@ -1,11 +1,14 @@
 //! The options that `play` and `serve` share, and what they make of the configuration.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use tracing::level_filters::LevelFilter;
 
-use super::{Failure, parse_level};
+use super::{Failure, parse_level, start};
 use crate::config::{Config, NodeConfig, parse_address};
+use crate::node::Node;
+use crate::node::queues::Orders;
 
 /// Which node, and what differs from its configuration.
 #[derive(Debug, clap::Args)]
@@ -26,6 +29,10 @@ pub(super) struct NodeArgs {
     /// The folder for what a node must not forget, and not the configuration's
     #[arg(long, value_name = "DIR", env = "RAFTIAN_DATA")]
     pub(super) data: Option<PathBuf>,
+    /// How many connections to serve at most
+    #[arg(long, value_name = "N", default_value_t = 256, env = "RAFTIAN_MAX_CONNECTIONS",
+          value_parser = clap::value_parser!(u16).range(2..))]
+    pub(super) max_connections: u16,
     /// How much goes to node.log: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "RAFTIAN_LOG_LEVEL",
           value_parser = parse_level)]
@@ -33,6 +40,18 @@ pub(super) struct NodeArgs {
 }
 
 impl NodeArgs {
+    /// Starts the node as these options say.
+    pub(super) fn start(
+        &self,
+        config: &Config,
+        node: &NodeConfig,
+        listener: TcpListener,
+        view: Option<Box<dyn Orders>>,
+    ) -> Result<Node, Failure> {
+        let connections = self.max_connections.into();
+        start::node(config, node, listener, view, self.log_level, connections)
+    }
+
     /// The configuration with these options applied, and this node's part of it.
     pub(super) fn configure(&self) -> Result<(Config, NodeConfig), Failure> {
         let mut config = Config::locate(self.config.as_deref())?;

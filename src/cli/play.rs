@@ -1,7 +1,10 @@
 //! `raftian play`: one node with its screen.
 
-use super::Failure;
 use super::node_args::NodeArgs;
+use super::{Failure, start};
+use crate::bot::{self, Both};
+use crate::node::queues::Orders;
+use crate::ui::{self, Seat, terminal};
 
 /// Play as one node of a cluster, in this terminal
 #[derive(Debug, clap::Args)]
@@ -21,10 +24,30 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (_config, node) = args.node.configure()?;
-    let player = if args.bot { "a bot" } else { "a person" };
-    Err(Failure::new(format!(
-        "play is not built yet ({} for {player})",
-        node.name
-    )))
+    let (config, node) = args.node.configure()?;
+    terminal::require().map_err(Failure::new)?;
+    let listener = start::listen(&config, &node)?;
+    let (screen, inbox) = ui::inbox();
+    let (bot, updates) = bot::inbox();
+    let view: Box<dyn Orders> = if args.bot {
+        Box::new(Both(screen.clone(), bot))
+    } else {
+        Box::new(screen.clone())
+    };
+    let mut running = args.node.start(&config, &node, listener, Some(view))?;
+    if args.bot {
+        bot::start(node.id, running.commands(), updates).map_err(Failure::new)?;
+    }
+    let seat = Seat {
+        id: node.id,
+        players: config
+            .nodes
+            .iter()
+            .map(|n| (n.id, n.name.clone()))
+            .collect(),
+        title: config.cluster.name.clone(),
+    };
+    let exit = ui::run(seat, running.commands(), screen, inbox);
+    running.stop();
+    super::end_of_play(exit)
 }

@@ -1,7 +1,11 @@
 //! `raftian serve`: one node without a screen.
 
-use super::Failure;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
 use super::node_args::NodeArgs;
+use super::{Failure, print, start};
+use crate::ui::terminal;
 
 /// Run one node of a cluster without a screen
 #[derive(Debug, clap::Args)]
@@ -17,9 +21,18 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (_config, node) = args.node.configure()?;
-    Err(Failure::new(format!(
-        "serve is not built yet ({})",
-        node.name
-    )))
+    let (config, node) = args.node.configure()?;
+    let listener = start::listen(&config, &node)?;
+    terminal::end_on_panic();
+    // Asked for before the node is ready, so that no signal after that goes unheard.
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Failure::new)?;
+    let mut running = args.node.start(&config, &node, listener, None)?;
+    print(&format!(
+        "ready {} http://{}/RPC2\n",
+        node.name,
+        running.address()
+    ))?;
+    signals.forever().next();
+    running.stop();
+    Ok(())
 }

@@ -1,15 +1,19 @@
 //! `raftian sim`: the deterministic simulator.
 
-use super::Failure;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use super::{Failure, print};
+use crate::sim::{self, Options};
 
 /// Run the whole cluster in a simulated world of faults
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   raftian sim --seed 7
   raftian sim --seed 1 --seeds 1000
-  raftian sim --seed 7 --steps 500
+  raftian sim --seed 7 --steps 500 --trace
 
-The same seed gives the same run, on every machine.")]
+The same seed gives the same run. A run that breaks a rule prints its seed and the command that
+repeats it.")]
 pub(super) struct Args {
     /// The first seed
     #[arg(long, value_name = "S")]
@@ -18,14 +22,61 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// How many steps each seed runs at most
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
-    steps: Option<u64>,
+    /// How many steps with faults each run has, before it must recover
+    #[arg(long, value_name = "K", default_value_t = Options::STEPS,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+    /// How many nodes; without it 3, 5 or 7, by the seed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=9))]
+    nodes: Option<u64>,
+    /// Print every step (one seed)
+    #[arg(long, conflicts_with = "seeds")]
+    trace: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let Args { seed, seeds, steps } = args;
-    Err(Failure::new(format!(
-        "sim is not built yet (seed {seed}, {seeds} seeds, {steps:?} steps)"
-    )))
+    let options = Options {
+        seed: args.seed,
+        steps: args.steps,
+        nodes: args.nodes,
+    };
+    if args.seeds == 1 {
+        one(options, args.trace)
+    } else {
+        many(options, args.seeds)
+    }
+}
+
+fn one(options: Options, trace: bool) -> Result<(), Failure> {
+    let mut steps = |line: String| {
+        let _ = print(&format!("{line}\n"));
+    };
+    let report = sim::run(options, trace.then_some(&mut steps)).map_err(Failure::new)?;
+    print(&format!(
+        "seed {}: {} nodes, {} steps, {} ms, {} entries committed in {} terms, {} answers, \
+         {} faults, trace {:016x}, no violation\n",
+        options.seed,
+        report.nodes,
+        report.steps,
+        report.time_ms,
+        report.committed,
+        report.elections,
+        report.answered,
+        report.faults,
+        report.trace
+    ))
+}
+
+fn many(first: Options, seeds: u64) -> Result<(), Failure> {
+    let shows_progress = io::stderr().is_terminal();
+    let progress = |done: u64| {
+        if shows_progress && (done.is_multiple_of(16) || done == seeds) {
+            let _ = write!(io::stderr(), "\r{done} of {seeds} seeds");
+        }
+    };
+    let result = sim::run_many(first, seeds, &progress);
+    if shows_progress {
+        let _ = writeln!(io::stderr());
+    }
+    print(&format!("{}\n", result.map_err(Failure::new)?))
 }

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, client, print};
 use crate::command::printable;
 use crate::config::parse_address;
-use crate::node::queues::{PeerStatus, Status};
+use crate::rpc::codec;
+use crate::status::{PeerStatus, Status};
 
 /// Show how a node stands
 #[derive(Debug, clap::Args)]
@@ -24,11 +25,16 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let form = if args.json { "json" } else { "table" };
-    Err(Failure::new(format!(
-        "status is not built yet ({form}, {})",
-        args.to
-    )))
+    let failed = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", args.to));
+    let status = client(&args.to)
+        .call("cluster.status", &[])
+        .map_err(|error| failed(&error))?;
+    let status = codec::decode_status(&status).map_err(|fault| failed(&fault))?;
+    if args.json {
+        print(&format!("{}\n", json(&status)))
+    } else {
+        print(&table(&status))
+    }
 }
 
 /// A status as people read it; ends in a line break. What comes from another machine is made

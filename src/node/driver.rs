@@ -11,7 +11,7 @@
 //!
 //! Caveat: `cluster.status` and `game.state` answer with what this node knows, which may be behind.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -19,9 +19,7 @@ use tracing::{info, warn};
 use crate::command::{Command, printable};
 use crate::game::Game;
 use crate::machine::{Machine, NOOP, Order, StateMachine};
-use crate::raft::{
-    CallId, NodeId, NotProposed, Payload, Raft, Ready, RoleName, Save, SavedUpTo, Send,
-};
+use crate::raft::{CallId, NodeId, NotProposed, Payload, Raft, Ready, RoleName, Send};
 use crate::status::{PeerStatus, Status};
 
 use super::event::{
@@ -29,6 +27,7 @@ use super::event::{
     State,
 };
 use super::queues::{LogLine, Update, View};
+use super::saves::Saves;
 use super::submissions::{Submissions, Waiter};
 
 /// A view is told at most this often how the node stands, in milliseconds.
@@ -102,16 +101,6 @@ pub struct Driver<T> {
     actions: Vec<Action<T>>,
 }
 
-/// Saves under way, and what waits for them.
-struct Saves<T> {
-    issued: u64,
-    done: u64,
-    /// What to tell the core when the save of that number is done.
-    marks: VecDeque<(u64, SavedUpTo)>,
-    /// Promises, each with the last save that it depends on.
-    held: VecDeque<(u64, Action<T>)>,
-}
-
 struct ViewState {
     /// Something has changed since the view was last told.
     dirty: bool,
@@ -137,12 +126,7 @@ impl<T> Driver<T> {
             next_serial: 1,
             peers: parts.peers,
             submissions: Submissions::default(),
-            saves: Saves {
-                issued: 0,
-                done: 0,
-                marks: VecDeque::new(),
-                held: VecDeque::new(),
-            },
+            saves: Saves::default(),
             forwarding: Vec::new(),
             applied: (0, 0),
             next_call: OWN_CALL,
@@ -413,7 +397,7 @@ impl<T> Driver<T> {
     }
 
     fn saved(&mut self, number: u64) {
-        for mark in self.saves.finished(number, &mut self.actions) {
+        for mark in self.saves.done(number, &mut self.actions) {
             let ready = self.raft.saved(mark);
             self.carry_out(ready);
         }
@@ -656,38 +640,5 @@ fn call<T>(send: Send) -> Action<T> {
         to: send.to,
         call: send.call,
         request: PeerRequest::Raft(send.request),
-    }
-}
-
-impl<T> Saves<T> {
-    fn issue(&mut self, save: Save, actions: &mut Vec<Action<T>>) {
-        self.issued += 1;
-        if let Some(mark) = save.mark() {
-            self.marks.push_back((self.issued, mark));
-        }
-        actions.push(Action::Save(self.issued, save));
-    }
-
-    /// Lets the action go once every save issued so far is done.
-    fn hold(&mut self, action: Action<T>, actions: &mut Vec<Action<T>>) {
-        if self.done == self.issued || planted!(PromiseBeforeSave) {
-            actions.push(action);
-        } else {
-            self.held.push_back((self.issued, action));
-        }
-    }
-
-    /// Saves up to `number` are done: lets go what waited for them, returns the marks reached.
-    fn finished(&mut self, number: u64, actions: &mut Vec<Action<T>>) -> Vec<SavedUpTo> {
-        assert!(number <= self.issued, "only what was issued can be done");
-        self.done = self.done.max(number);
-        while let Some((_, action)) = self.held.pop_front_if(|(after, _)| *after <= number) {
-            actions.push(action);
-        }
-        let mut reached = Vec::new();
-        while let Some((_, mark)) = self.marks.pop_front_if(|(save, _)| *save <= number) {
-            reached.push(mark);
-        }
-        reached
     }
 }

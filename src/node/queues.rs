@@ -9,6 +9,7 @@
 //! updates rather than holding memory; each update carries whole facts (the board, not a change to
 //! it), so that the next one which gets through makes the screen right again.
 
+use std::sync::Arc;
 use std::sync::mpsc;
 
 use crate::game::Player;
@@ -38,6 +39,8 @@ pub enum Update {
         /// One sentence for the player.
         reason: String,
     },
+    /// Something that the player should know, such as a full disk: one sentence.
+    Notice(String),
     /// The node has stopped; no further update follows.
     Stopped(String),
 }
@@ -86,18 +89,26 @@ impl<T: From<Update> + Send> Orders for mpsc::SyncSender<T> {
 }
 
 /// The view's end of the commands queue.
+///
+/// It is a sender into the driver's inbox that can say nothing else.
 #[derive(Clone)]
-pub struct Commands(mpsc::Sender<String>);
+pub struct Commands(Arc<dyn Fn(String) -> bool + Send + Sync>);
 
 impl Commands {
-    /// A queue of commands: the view's end, and the end that whoever runs the node reads.
+    /// Commands that go where `send` puts them; it says false when nobody reads there any more.
+    pub(super) fn new(send: impl Fn(String) -> bool + Send + Sync + 'static) -> Commands {
+        Commands(Arc::new(send))
+    }
+
+    /// A queue without a node: for whoever wants to see what a view asks for.
     pub fn channel() -> (Commands, mpsc::Receiver<String>) {
         let (sender, receiver) = mpsc::channel();
-        (Commands(sender), receiver)
+        let commands = Commands::new(move |text| sender.send(text).is_ok());
+        (commands, receiver)
     }
 
     /// Asks for `text`, such as `attack 3`. False when the node has stopped.
     pub fn send(&self, text: impl Into<String>) -> bool {
-        self.0.send(text.into()).is_ok()
+        (self.0)(text.into())
     }
 }

@@ -235,11 +235,6 @@ impl<T> Submissions<T> {
             .min()
     }
 
-    /// How many commands are under way.
-    pub fn len(&self) -> usize {
-        self.by_identity.len()
-    }
-
     fn get_mut(&mut self, command: &Command) -> Option<&mut Submission<T>> {
         // A tuple of owned strings is the key, so looking up takes a copy of a short one.
         self.by_identity

@@ -115,7 +115,7 @@ impl Default for Limits {
 impl Limits {
     /// These limits on this machine: connections take at most half of the file descriptors that
     /// are allowed, and reserved places at most half of the connections.
-    fn here(mut self) -> Limits {
+    pub fn here(mut self) -> Limits {
         if let Some(files) = files_allowed() {
             self.max_connections = self.max_connections.min(files / 2);
         }
@@ -160,6 +160,8 @@ struct Shared {
     peers: Vec<IpAddr>,
     service: Arc<dyn Service>,
     table: Arc<Table>,
+    /// Where whoever started the server logs: its threads do the same.
+    log: tracing::Dispatch,
 }
 
 /// A running server. Dropping it stops it.
@@ -190,6 +192,7 @@ impl Server {
             peers: peers.into_iter().map(|ip| ip.to_canonical()).collect(),
             service,
             table: Arc::clone(&table),
+            log: tracing::dispatcher::get_default(Clone::clone),
         });
         let accept = thread::Builder::new()
             .name("http-accept".into())
@@ -247,6 +250,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
     const SHORTEST: Duration = Duration::from_millis(5);
     const LONGEST: Duration = Duration::from_secs(1);
     let mut pause = SHORTEST;
+    let _log = tracing::dispatcher::set_default(&shared.log);
     while !shared.table.is_closed() {
         let (stream, addr) = match listener.accept() {
             Ok(accepted) => accepted,
@@ -273,10 +277,37 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
         };
         let (shared, name) = (Arc::clone(shared), "http".to_owned());
         let spawned = thread::Builder::new().name(name).spawn(move || {
+            let _log = tracing::dispatcher::set_default(&shared.log);
             connection::serve(&shared, &stream, addr, &place);
         });
         if let Err(error) = spawned {
             tracing::warn!("no thread for the connection from {addr}: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_take_at_most_half_of_the_files_and_strangers_at_least_half_of_the_places() {
+        let greedy = Limits {
+            max_connections: usize::MAX,
+            reserved: usize::MAX,
+            ..Limits::default()
+        }
+        .here();
+        if let Some(files) = files_allowed() {
+            assert_eq!(greedy.max_connections, files / 2);
+        }
+        assert_eq!(greedy.reserved, greedy.max_connections / 2);
+
+        let none = Limits {
+            max_connections: 0,
+            ..Limits::default()
+        }
+        .here();
+        assert_eq!((none.max_connections, none.reserved), (1, 0));
     }
 }

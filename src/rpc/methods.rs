@@ -1,6 +1,6 @@
 //! The methods that a node answers: their names, their help, and what they ask of the node.
 //!
-//! [`read`] turns a document into a [`Question`] for the driver, [`write`] turns the driver's
+//! [`read()`] turns a document into a [`Question`] for the driver, [`write()`] turns the driver's
 //! answer into a document. Both are plain functions of bytes, so that the simulator sends exactly
 //! what a real node sends. The same for the other direction: [`call`] and [`decode_reply`] are a
 //! peer's call and its answer.

@@ -11,7 +11,7 @@
 //! Peers never make room, and neither does anyone in `Serving`. Of the others, whoever has been
 //! `Idle` for the longest goes first, or `Fresh` and silent for longer than the grace. When there is
 //! none and strangers hold reserved places, one whose request has been `Receiving` for longer than
-//! the grace goes. Otherwise the newcomer waits.
+//! the grace goes. Otherwise the newcomer waits, and the first stranger whose reply is sent goes.
 //!
 //! Making room is asking: the table shuts the socket down, the connection's thread notices and
 //! gives its place up, and only then is the place given away. So the number of connections is never
@@ -241,9 +241,14 @@ impl Place {
         self.enter(Phase::Idle)
     }
 
-    /// This is a peer's connection.
+    /// This is a peer's connection, if there is a reserved place left for it. There is for every
+    /// real peer; whoever merely calls like one cannot take more than those.
     pub(super) fn mark_peer(&self) {
-        if let Some(entry) = self.table.lock().entries.get_mut(&self.id) {
+        let mut state = self.table.lock();
+        let peers = state.entries.values().filter(|entry| entry.peer).count();
+        if peers < self.table.max - self.table.quota
+            && let Some(entry) = state.entries.get_mut(&self.id)
+        {
             entry.peer = true;
         }
     }
@@ -251,6 +256,7 @@ impl Place {
     fn enter(&self, phase: Phase) -> bool {
         let mut state = self.table.lock();
         let waiting = state.waiting;
+        let full = state.entries.len() >= self.table.max;
         let entry = state
             .entries
             .get_mut(&self.id)
@@ -260,6 +266,10 @@ impl Place {
             entry.since = Instant::now();
         }
         if waiting && phase == Phase::Idle {
+            // At once, or a client that calls again and again would never be found idle.
+            if full && !entry.peer {
+                entry.leave();
+            }
             self.table.changed.notify_all();
         }
         !entry.leaving
@@ -273,5 +283,112 @@ impl Drop for Place {
         if state.waiting {
             self.table.changed.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// A place in the table and the other end of its connection.
+    struct Guest {
+        place: Place,
+        far: TcpStream,
+    }
+
+    impl Guest {
+        /// Whether it is asked to leave, sooner or later.
+        fn has_to_leave(&self) -> bool {
+            self.far
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .unwrap();
+            matches!((&self.far).read(&mut [0]), Ok(0))
+        }
+
+        /// Has been served until just now.
+        fn is_served(&self) {
+            let now = Instant::now();
+            while Instant::now() == now {}
+            assert!(self.place.serving() && self.place.idle());
+        }
+    }
+
+    fn table(max: usize, reserved: usize, grace: Duration) -> (Arc<Table>, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        (Arc::new(Table::new(max, reserved, grace)), listener)
+    }
+
+    fn admit((table, listener): &(Arc<Table>, TcpListener)) -> Guest {
+        let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (near, _) = listener.accept().unwrap();
+        let place = table.admit(Arc::new(near), false).unwrap();
+        Guest { place, far }
+    }
+
+    /// A newcomer comes when the table is full; `expected` is the one that makes room.
+    fn makes_room(house: &(Arc<Table>, TcpListener), guests: &mut Vec<Guest>, expected: usize) {
+        let newcomer = thread::scope(|scope| {
+            let newcomer = scope.spawn(|| admit(house));
+            assert!(guests[expected].has_to_leave());
+            assert!(!newcomer.is_finished(), "the place is still taken");
+            drop(guests.remove(expected));
+            newcomer.join().unwrap()
+        });
+        guests.push(newcomer);
+        assert_eq!(house.0.len(), guests.len());
+    }
+
+    #[test]
+    fn the_longest_idle_makes_room() {
+        let house = table(4, 0, LONG);
+        let mut guests: Vec<_> = (0..4).map(|_| admit(&house)).collect();
+        for i in [2, 0, 3, 1, 2] {
+            guests[i].is_served();
+        }
+        // In the order 0, 3, 1, 2: each is found at its place among those that are left.
+        for place in [0, 2, 0, 0] {
+            makes_room(&house, &mut guests, place);
+        }
+    }
+
+    #[test]
+    fn neither_peers_nor_calls_nor_newcomers_make_room() {
+        let house = table(4, 0, LONG);
+        let mut guests: Vec<_> = (0..4).map(|_| admit(&house)).collect();
+        guests[0].is_served();
+        guests[0]
+            .place
+            .table
+            .lock()
+            .entries
+            .get_mut(&0)
+            .unwrap()
+            .peer = true;
+        assert!(guests[1].place.serving());
+        guests[2].is_served();
+        // The last one is new. So the one that was served goes, though others came before it.
+        makes_room(&house, &mut guests, 2);
+        assert!(house.0.candidate(&house.0.lock(), Instant::now()).is_err());
+    }
+
+    #[test]
+    fn silence_and_slowness_on_borrowed_places_end_with_the_grace() {
+        let house = table(3, 1, Duration::ZERO);
+        let mut guests: Vec<_> = (0..3).map(|_| admit(&house)).collect();
+        for guest in &guests {
+            guest.place.receiving();
+        }
+        makes_room(&house, &mut guests, 0);
+        // The newcomer, silent from the start, goes before those that send slowly.
+        makes_room(&house, &mut guests, 2);
+        guests[2].place.mark_peer();
+        // Now strangers hold no more than their own places, where they may be slow.
+        assert!(house.0.candidate(&house.0.lock(), Instant::now()).is_err());
     }
 }

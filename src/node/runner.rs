@@ -1,0 +1,169 @@
+//! The driver's thread: tells the driver what happens and carries out what it decides.
+//!
+//! It blocks on its inbox and nowhere else. The deadline is looked at before each receive, so that
+//! a flood of requests cannot keep a follower from campaigning or a leader from its heartbeats.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::time::{Duration, Instant};
+
+use tracing::{debug, error};
+
+use crate::orders_log::OrdersLog;
+use crate::raft::{CallId, NodeId, Save};
+
+use super::driver::Driver;
+use super::event::{Action, Event, PeerRequest, Refusal, Response};
+use super::queues::{Orders, Update};
+
+/// Who waits for an answer. It has room for exactly one, so answering never blocks.
+pub type Responder = SyncSender<Result<Response, Refusal>>;
+
+/// What arrives in the driver's inbox.
+pub enum Input {
+    /// Something for the driver.
+    Event(Event<Responder>),
+    /// The node is to stop.
+    Stop,
+}
+
+impl Input {
+    /// The player of this node wants something.
+    pub fn wanted(text: String) -> Input {
+        Input::Event(Event::Wanted(text))
+    }
+}
+
+/// The driver and the ends of everything that it feeds.
+pub struct Runner {
+    driver: Driver<Responder>,
+    mailboxes: BTreeMap<NodeId, SyncSender<(CallId, PeerRequest)>>,
+    saves: Sender<(u64, Save)>,
+    view: Option<Box<dyn Orders>>,
+    orders_log: OrdersLog,
+    /// orders.log has lines that are not written yet.
+    unwritten: bool,
+    /// What was last said of orders.log's trouble.
+    told_problem: Option<String>,
+    started: Instant,
+}
+
+impl Runner {
+    /// A runner whose clock starts now.
+    pub fn new(
+        driver: Driver<Responder>,
+        mailboxes: BTreeMap<NodeId, SyncSender<(CallId, PeerRequest)>>,
+        saves: Sender<(u64, Save)>,
+        view: Option<Box<dyn Orders>>,
+        orders_log: OrdersLog,
+    ) -> Runner {
+        Runner {
+            driver,
+            mailboxes,
+            saves,
+            view,
+            orders_log,
+            unwritten: false,
+            told_problem: None,
+            started: Instant::now(),
+        }
+    }
+
+    /// Runs until it is told to stop or nobody is left to tell it anything.
+    pub fn run(mut self, inbox: &Receiver<Input>) {
+        let reason = loop {
+            let now = self.now();
+            if now >= self.driver.deadline() {
+                let actions = self.driver.tick(now);
+                self.carry_out(actions);
+            }
+            let wait = Duration::from_millis(self.driver.deadline().saturating_sub(self.now()));
+            match inbox.recv_timeout(wait) {
+                Ok(Input::Event(event)) => {
+                    let now = self.now();
+                    let actions = self.driver.handle(now, event);
+                    self.carry_out(actions);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => break "it was stopped",
+            }
+        };
+        self.write_lines();
+        if let Some(view) = &self.view {
+            view.offer(Update::Stopped(reason.to_string()));
+        }
+    }
+
+    /// Milliseconds since the start.
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action<Responder>>) {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
+            if let Some(lost) = self.act(action) {
+                let now = self.now();
+                actions.extend(self.driver.handle(now, lost));
+            }
+        }
+        if self.unwritten {
+            self.write_lines();
+        }
+    }
+
+    /// Carries one action out. A call that cannot even be handed over is lost at once.
+    fn act(&mut self, action: Action<Responder>) -> Option<Event<Responder>> {
+        match action {
+            Action::Save(number, save) => {
+                // The disk thread outlives this one, unless it has panicked and the process ends.
+                let _ = self.saves.send((number, save));
+            }
+            Action::Send { to, call, request } => {
+                let mailbox = self.mailboxes.get(&to);
+                if mailbox.is_none_or(|mailbox| mailbox.try_send((call, request)).is_err()) {
+                    debug!("the mailbox of node {to} is full");
+                    return Some(Event::Lost {
+                        to,
+                        call,
+                        reached: false,
+                    });
+                }
+            }
+            Action::Answer(responder, answer) => {
+                if self.unwritten {
+                    self.write_lines();
+                }
+                // Whoever asked may have gone.
+                let _ = responder.try_send(answer);
+            }
+            Action::Record(order) => {
+                self.orders_log.append(&order);
+                self.unwritten = true;
+            }
+            Action::Show(update) => {
+                if let Some(view) = &self.view {
+                    view.offer(update);
+                }
+            }
+        }
+        None
+    }
+
+    /// Writes the lines of orders.log, and tells the player once when that does not work.
+    fn write_lines(&mut self) {
+        self.orders_log.flush();
+        self.unwritten = false;
+        let problem = self.orders_log.problem();
+        if problem == self.told_problem.as_deref() {
+            return;
+        }
+        self.told_problem = problem.map(str::to_string);
+        if let Some(problem) = problem {
+            error!("{problem}");
+            if let Some(view) = &self.view {
+                view.offer(Update::Notice(problem.to_string()));
+            }
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Every message survives the way over the wire, and whatever a leader may send, a follower takes.
+#![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use raftian::command::{Command, MAX_CLIENT_BYTES, MAX_SERIAL, MAX_TEXT_BYTES};
+use raftian::machine::Answer;
+use raftian::node::event::{
+    Forward, ForwardReply, PeerReply, PeerRequest, Question, Refusal, Response,
+};
+use raftian::raft::{
+    AppendEntries, AppendEntriesReply, AppendOutcome, Entry, MAX_TERM, Payload, Rejected, Reply,
+    Request, RequestVote, RequestVoteReply, RoleName,
+};
+use raftian::rpc::codec::{self, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
+use raftian::rpc::http::Limits;
+use raftian::rpc::methods::{self, Asked, ReplyKind};
+use raftian::rpc::value::Fault;
+use raftian::rpc::xml;
+use raftian::status::{PeerStatus, Status};
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0..100u64, Just(i64::MAX as u64), 0..=i64::MAX as u64]
+}
+
+fn command() -> impl Strategy<Value = Arc<Command>> {
+    // Texts of every kind: plain, with markup, with control characters and separators.
+    let text = prop_oneof!["[ -~]{0,30}", "\\PC{0,30}", "[\\x00-\\x{10ffff}]{0,30}"];
+    ("[ -~]{1,64}", 0..=MAX_SERIAL, text)
+        .prop_map(|(client, serial, text)| Arc::new(Command::new(client, serial, text).unwrap()))
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let payload = prop_oneof![Just(Payload::Noop), command().prop_map(Payload::Command),];
+    (number(), number(), payload).prop_map(|(index, term, payload)| Entry {
+        index,
+        term,
+        payload,
+    })
+}
+
+fn request() -> impl Strategy<Value = PeerRequest> {
+    let append = (
+        number(),
+        number(),
+        number(),
+        number(),
+        vec(entry(), 0..5),
+        number(),
+    )
+        .prop_map(
+            |(term, leader_id, prev_log_index, prev_log_term, entries, leader_commit)| {
+                PeerRequest::Raft(Request::AppendEntries(AppendEntries {
+                    term,
+                    leader_id,
+                    prev_log_index,
+                    prev_log_term,
+                    entries,
+                    leader_commit,
+                }))
+            },
+        );
+    let vote = (number(), number(), number(), number()).prop_map(
+        |(term, candidate_id, last_log_index, last_log_term)| {
+            PeerRequest::Raft(Request::RequestVote(RequestVote {
+                term,
+                candidate_id,
+                last_log_index,
+                last_log_term,
+            }))
+        },
+    );
+    let forward = (number(), vec(command(), 1..5)).prop_map(|(sender_id, commands)| {
+        PeerRequest::Forward(Forward {
+            sender_id,
+            commands,
+        })
+    });
+    prop_oneof![append, vote, forward, Just(PeerRequest::Status)]
+}
+
+fn reply() -> impl Strategy<Value = PeerReply> {
+    let outcome = prop_oneof![
+        number().prop_map(AppendOutcome::Matched),
+        (option::of(number()), number())
+            .prop_map(|(term, index)| AppendOutcome::Conflict { term, index }),
+    ];
+    let append = (number(), outcome).prop_map(|(term, outcome)| {
+        PeerReply::Raft(Reply::AppendEntries(AppendEntriesReply { term, outcome }))
+    });
+    let vote = (number(), any::<bool>()).prop_map(|(term, vote_granted)| {
+        PeerReply::Raft(Reply::RequestVote(RequestVoteReply { term, vote_granted }))
+    });
+    let forward = prop_oneof![
+        (number(), number()).prop_map(|(term, index)| ForwardReply::Appended { term, index }),
+        option::of(number()).prop_map(|leader| ForwardReply::NotAppended { leader }),
+    ];
+    prop_oneof![
+        append,
+        vote,
+        forward.prop_map(PeerReply::Forward),
+        status().prop_map(PeerReply::Status),
+    ]
+}
+
+fn status() -> impl Strategy<Value = Status> {
+    let peer = (
+        number(),
+        "[ -~]{0,12}",
+        option::of(number()),
+        option::of(number()),
+        option::of(0.0..1e6f64),
+    )
+        .prop_map(|(id, name, match_index, next_index, rtt_ms)| PeerStatus {
+            id,
+            address: format!("{name}:1"),
+            name,
+            match_index,
+            next_index,
+            rtt_ms,
+        });
+    let role = prop_oneof![
+        Just(RoleName::Follower),
+        Just(RoleName::Candidate),
+        Just(RoleName::Leader)
+    ];
+    (
+        vec(number(), 5),
+        role,
+        option::of(number()),
+        vec(peer, 0..4),
+    )
+        .prop_map(|(numbers, role, leader, peers)| Status {
+            id: numbers[0],
+            name: "bob1".to_string(),
+            role,
+            term: numbers[1],
+            leader,
+            commit_index: numbers[2],
+            last_applied: numbers[3],
+            last_index: numbers[4],
+            digest: "0123456789abcdef".to_string(),
+            peers,
+        })
+}
+
+fn asked(document: &[u8]) -> Question {
+    match methods::read(document).0 {
+        Ok(Asked::Question(question)) => question,
+        other => panic!("{other:?}"),
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_a_node_asks_a_peer_arrives_as_it_was(request in request()) {
+        let expected = match request.clone() {
+            PeerRequest::Raft(request) => Question::Raft(request),
+            PeerRequest::Forward(forward) => Question::Forward(forward),
+            PeerRequest::Status => Question::Status,
+        };
+        prop_assert_eq!(asked(&methods::call(&request)), expected);
+    }
+
+    #[test]
+    fn what_a_peer_answers_arrives_as_it_was(reply in reply()) {
+        let (kind, response) = match reply.clone() {
+            PeerReply::Raft(Reply::AppendEntries(reply)) =>
+                (ReplyKind::AppendEntries, Response::Raft(Reply::AppendEntries(reply))),
+            PeerReply::Raft(reply) => (ReplyKind::RequestVote, Response::Raft(reply)),
+            PeerReply::Forward(reply) => (ReplyKind::Forward, Response::Forward(reply)),
+            PeerReply::Status(status) => (ReplyKind::Status, Response::Status(status)),
+        };
+        let value = xml::decode_response(&methods::write(Ok(response))).unwrap().unwrap();
+        prop_assert_eq!(methods::decode_reply(kind, &value).unwrap(), reply);
+    }
+
+    #[test]
+    fn an_entry_takes_no_more_room_than_the_core_counts(entry in entry()) {
+        let size = |entries: Vec<Entry>| {
+            methods::call(&PeerRequest::Raft(Request::AppendEntries(AppendEntries {
+                term: 1,
+                leader_id: 1,
+                prev_log_index: 1,
+                prev_log_term: 1,
+                entries,
+                leader_commit: 1,
+            }))).len()
+        };
+        let counted = entry.encoded_len();
+        prop_assert!(size(vec![entry]) - size(vec![]) <= counted);
+    }
+
+    #[test]
+    fn any_value_in_place_of_a_message_is_a_fault_and_no_panic(
+        method in prop_oneof![
+            Just("append_entries_rpc"), Just("request_vote_rpc"), Just("forward_rpc"),
+            Just("submit_rpc"), Just("game.attack"), Just("system.methodHelp"),
+        ],
+        wrong in vec(prop_oneof![
+            Just("<int>-1</int>"), Just("<string>x</string>"), Just("<nil/>"),
+            Just("<struct></struct>"), Just("<array><data></data></array>"),
+            Just("<struct><member><name>term</name><value><string>1</string></value></member></struct>"),
+        ], 0..4),
+    ) {
+        let params: String = wrong.iter()
+            .map(|value| format!("<param><value>{value}</value></param>"))
+            .collect();
+        let document =
+            format!("<methodCall><methodName>{method}</methodName><params>{params}</params></methodCall>");
+        // Any string is a fine third parameter for submit_rpc, any number a player to look up.
+        if let Err(fault) = methods::read(document.as_bytes()).0 {
+            prop_assert_eq!(fault.code, Fault::WRONG_PARAMETERS, "{}", fault);
+        }
+    }
+}
+
+/// An AppendEntries with the largest numbers there are around these entries.
+fn widest(entries: Vec<Entry>) -> Vec<u8> {
+    methods::call(&PeerRequest::Raft(Request::AppendEntries(AppendEntries {
+        term: MAX_TERM,
+        leader_id: u64::MAX >> 1,
+        prev_log_index: u64::MAX >> 1,
+        prev_log_term: MAX_TERM,
+        entries,
+        leader_commit: u64::MAX >> 1,
+    })))
+}
+
+fn widest_entry(text: &str) -> Entry {
+    let client = "&".repeat(MAX_CLIENT_BYTES);
+    Entry {
+        index: u64::MAX >> 1,
+        term: MAX_TERM,
+        payload: Payload::Command(Arc::new(Command::new(client, MAX_SERIAL, text).unwrap())),
+    }
+}
+
+#[test]
+fn the_largest_batches_stay_within_a_followers_limits() {
+    let most = Limits::default().max_body;
+    let full = widest(vec![widest_entry("attack 3"); MAX_BATCH_ENTRIES]);
+    assert!(matches!(asked(&full), Question::Raft(_)), "too many values");
+
+    // As many as the core would put together by their counted sizes.
+    for text in [
+        "attack 3".to_string(),
+        "<".repeat(2_000),
+        "é\n".repeat(9_000),
+    ] {
+        let entry = widest_entry(&text);
+        let fit = (MAX_BATCH_BYTES / entry.encoded_len()).clamp(1, MAX_BATCH_ENTRIES);
+        let document = widest(vec![entry; fit]);
+        assert!(document.len() <= most, "{} bytes", document.len());
+        assert!(matches!(asked(&document), Question::Raft(_)));
+    }
+}
+
+#[test]
+fn the_longest_command_can_be_sent_and_a_longer_one_is_refused_at_the_door() {
+    let most = Limits::default().max_body;
+    for text in ["a".repeat(MAX_TEXT_BYTES), "\n".repeat(MAX_TEXT_BYTES)] {
+        let document = widest(vec![widest_entry(&text)]);
+        assert!(document.len() <= most, "{} bytes", document.len());
+        let Question::Raft(Request::AppendEntries(request)) = asked(&document) else {
+            panic!("not an append");
+        };
+        assert_eq!(request.entries, [widest_entry(&text)]);
+    }
+    let params = [
+        "client".into(),
+        1.into(),
+        "a".repeat(MAX_TEXT_BYTES + 1).into(),
+    ];
+    let refused = methods::read(&xml::encode_call("submit_rpc", &params)).0;
+    assert_eq!(refused.unwrap_err().code, Fault::WRONG_PARAMETERS);
+}
+
+#[test]
+fn refusals_have_the_documented_codes() {
+    let code = |refusal| {
+        let document = methods::write(Err(refusal));
+        xml::decode_response(&document).unwrap().unwrap_err().code
+    };
+    assert_eq!(code(Refusal::Invalid("no".into())), -32602);
+    for refusal in [
+        Refusal::NoLeader,
+        Refusal::OutcomeUnknown,
+        Refusal::SerialTooOld,
+        Refusal::Full,
+        Refusal::Rejected(Rejected::NotAMember(7)),
+    ] {
+        assert_eq!(code(refusal), -32500);
+    }
+}
+
+#[test]
+fn an_answer_arrives_as_it_was() {
+    let answer = Answer {
+        index: 12,
+        term: 3,
+        outcome: "hp 70".to_string(),
+    };
+    let document = methods::write(Ok(Response::Applied(answer.clone())));
+    let value = xml::decode_response(&document).unwrap().unwrap();
+    assert_eq!(codec::decode_answer(&value).unwrap(), answer);
+}
