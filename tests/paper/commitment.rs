@@ -20,8 +20,12 @@ fn a_new_leader_appends_an_entry_of_its_own_term_at_once() {
 fn an_entry_of_an_earlier_term_is_not_committed_by_counting() {
     let (mut core, ready) = elected(3, 4, &[1, 2]);
     let _ = core.saved(ready.save.unwrap().mark().unwrap());
+    // The first request is lost; the answer to the heartbeat that follows shows that node 2 holds
+    // index 2, which is a majority.
+    let _ = core.lost(2, sent(&ready.send, 2).call);
+    let ready = core.tick(core.deadline().unwrap());
     let send = sent(&ready.send, 2);
-    // Everyone holds index 2, and the leader knows.
+    assert_eq!(end(&send), 2);
     let ready = core.reply(2, send.call, matched(4, 2));
     assert_eq!((core.progress(2), core.commit_index()), (Some((2, 3)), 0));
     // The entry of term 4 takes it along.
