@@ -129,7 +129,10 @@ fn run(name: &str, script: &str) -> Result<(), Wrong> {
         };
         if output != expected {
             writeln!(difference, "{place}").unwrap();
-            let differs = |line: &String, other: &[String]| !other.contains(line);
+            // Where only the order differs, every line is shown on both sides.
+            let is_order = output.iter().all(|line| expected.contains(line))
+                && expected.iter().all(|line| output.contains(line));
+            let differs = |line: &String, other: &[String]| is_order || !other.contains(line);
             for line in &expected {
                 let sign = if differs(line, &output) { '-' } else { ' ' };
                 writeln!(difference, "{sign} {line}").unwrap();
