@@ -23,6 +23,8 @@ mod figure_2_rules;
 mod figure_2_state;
 #[path = "paper/figure_3.rs"]
 mod figure_3;
+#[path = "paper/nonsense.rs"]
+mod nonsense;
 #[path = "paper/section_5_3.rs"]
 mod section_5_3;
 
