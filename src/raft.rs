@@ -80,7 +80,8 @@ pub struct Config {
     pub max_batch_entries: usize,
     /// Most encoded bytes in one AppendEntries. A single entry may exceed it.
     pub max_batch_bytes: usize,
-    /// Most entries that a leader accepts beyond its commit index.
+    /// How many entries beyond its commit index fill a leader up. What is proposed at once while it
+    /// is not full is taken as a whole.
     pub max_uncommitted: u64,
 }
 
@@ -272,11 +273,19 @@ impl Raft {
         if from == self.config.id || !self.config.voters.contains(&from) {
             return Err(Rejected::NotAMember(from));
         }
-        if request.term() > MAX_TERM {
+        if request.term() == 0 || !self.believes(request.term()) {
             return Err(Rejected::Malformed("the term is out of range"));
         }
         let reply = match request {
             Request::AppendEntries(request) => self.handle_append_entries(request)?,
+            Request::RequestVote(request)
+                if (request.last_log_index == 0) != (request.last_log_term == 0)
+                    || request.last_log_term >= request.term =>
+            {
+                return Err(Rejected::Malformed(
+                    "the candidate's log contradicts its term",
+                ));
+            }
             Request::RequestVote(request) => Reply::RequestVote(self.handle_request_vote(&request)),
         };
         self.ready.reply = Some(reply);
@@ -285,13 +294,15 @@ impl Raft {
 
     /// Processes a peer's answer to the request named `call`.
     pub fn reply(&mut self, from: NodeId, call: CallId, reply: Reply) -> Ready {
-        if reply.term() > self.current_term && reply.term() <= MAX_TERM {
+        if !self.believes(reply.term()) || reply.term() < self.current_term {
+            return self.lost(from, call);
+        }
+        if reply.term() > self.current_term {
             self.become_follower(reply.term(), None);
-        } else if reply.term() == self.current_term {
-            match reply {
-                Reply::AppendEntries(reply) => self.handle_append_reply(from, call, &reply),
-                Reply::RequestVote(reply) => self.handle_vote_reply(from, call, &reply),
-            }
+        }
+        match reply {
+            Reply::AppendEntries(reply) => self.handle_append_reply(from, call, &reply),
+            Reply::RequestVote(reply) => self.handle_vote_reply(from, call, &reply),
         }
         self.finish()
     }
@@ -395,6 +406,12 @@ impl Raft {
                 .map(|progress| (progress.match_index, progress.next_index)),
             _ => None,
         }
+    }
+
+    /// Terms are counted up one by one: one that is far ahead is a mistake, and to adopt it would
+    /// leave no room to count on.
+    fn believes(&self, term: u64) -> bool {
+        term <= MAX_TERM && term - self.current_term.min(term) <= 1 << 32
     }
 
     /// Every member but this node.

@@ -30,6 +30,8 @@ pub(super) struct Progress {
 pub(super) struct InFlight {
     pub call: CallId,
     pub prev_log_index: u64,
+    /// Index of the last entry that it speaks of.
+    pub last_log_index: u64,
     /// The commit index that the peer will have once it has agreed to this request.
     pub commit: u64,
 }

@@ -126,7 +126,6 @@ impl Raft {
         call: CallId,
         reply: &AppendEntriesReply,
     ) {
-        let last_index = self.log.last_index();
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -139,10 +138,17 @@ impl Raft {
         progress.in_flight = None;
         progress.is_suspect = false;
         match reply.outcome {
-            // A peer that claims more than there is talks nonsense; believe what was sent.
-            AppendOutcome::Matched(index) => progress.matched(index.min(last_index), sent.commit),
-            AppendOutcome::Conflict { term, index } => {
+            AppendOutcome::Matched(index) if index == sent.last_log_index => {
+                progress.matched(index, sent.commit);
+            }
+            AppendOutcome::Conflict { term, index }
+                if (1..=sent.prev_log_index).contains(&index) =>
+            {
                 progress.conflicted(sent.prev_log_index, term, index, &self.log);
+            }
+            // Nonsense. Ask again with the next heartbeat, as if nothing had been said.
+            AppendOutcome::Matched(_) | AppendOutcome::Conflict { .. } => {
+                progress.is_suspect = true;
             }
         }
         self.advance_commit_index();
@@ -202,6 +208,7 @@ impl Raft {
             progress.in_flight = Some(InFlight {
                 call,
                 prev_log_index,
+                last_log_index: prev_log_index + entries.len() as u64,
                 commit: self.commit_index.min(prev_log_index + entries.len() as u64),
             });
             self.ready.send.push(Send {

@@ -1,0 +1,202 @@
+//! The paper, rule by rule: what figures 2 and 3 and section 5 demand, asked of the core from
+//! outside. Each test is named after the rule, in our words, and says where the rule stands.
+//!
+//! Most tests look at one core and at what one step of it asks for. Where a rule is about several
+//! nodes, `raft/mod.rs` joins cores in memory. `scripts.rs` tells longer stories.
+//!
+//! What is not shown here: that whole clusters hold together on bad days. That is `raftian sim`.
+
+// Helpers of tests are tests, too: they may fail with a panic.
+#![allow(clippy::unwrap_used)]
+
+mod raft;
+
+#[path = "paper/beyond.rs"]
+mod beyond;
+#[path = "paper/commitment.rs"]
+mod commitment;
+#[path = "paper/figure_2_receivers.rs"]
+mod figure_2_receivers;
+#[path = "paper/figure_2_rules.rs"]
+mod figure_2_rules;
+#[path = "paper/figure_2_state.rs"]
+mod figure_2_state;
+#[path = "paper/figure_3.rs"]
+mod figure_3;
+#[path = "paper/nonsense.rs"]
+mod nonsense;
+#[path = "paper/section_5_3.rs"]
+mod section_5_3;
+
+use raft::{config, entries};
+use raftian::raft::{
+    AppendEntries, AppendEntriesReply, AppendOutcome, HardState, Log, NodeId, Raft, Ready, Reply,
+    Request, RequestVote, RequestVoteReply, RoleName, Send,
+};
+
+/// A follower whose disk holds this term, no vote, and no-ops of these terms.
+fn follower(id: NodeId, nodes: u64, term: u64, terms: &[u64]) -> Raft {
+    let hard_state = HardState {
+        current_term: term,
+        voted_for: None,
+    };
+    Raft::new(config(id, nodes), hard_state, Log::new(entries(1, terms)))
+}
+
+/// Node 1 as a candidate in `term`, and the step that made it one.
+fn candidate(nodes: u64, term: u64, terms: &[u64]) -> (Raft, Ready) {
+    let mut core = follower(1, nodes, term - 1, terms);
+    let ready = core.tick(core.deadline().unwrap());
+    assert_eq!(
+        (core.role(), core.current_term()),
+        (RoleName::Candidate, term)
+    );
+    (core, ready)
+}
+
+/// Lets time pass until the core starts an election: when that is, and the step.
+fn next_election(core: &mut Raft) -> (u64, Ready) {
+    let term = core.current_term();
+    for _ in 0..100 {
+        let now = core.deadline().unwrap();
+        let ready = core.tick(now);
+        if core.current_term() > term {
+            return (now, ready);
+        }
+    }
+    panic!("it never starts an election");
+}
+
+/// Node 1 as the leader of `term`, and the step that made it one; that step's save is under way.
+fn elected(nodes: u64, term: u64, terms: &[u64]) -> (Raft, Ready) {
+    let (mut core, ready) = candidate(nodes, term, terms);
+    for send in ready.after_save {
+        let ready = core.reply(send.to, send.call, vote_reply(term, true));
+        if core.role() == RoleName::Leader {
+            return (core, ready);
+        }
+    }
+    panic!("all votes are a majority");
+}
+
+/// Node 1 as the leader of `term` whose peers all agree with it up to its own no-op, which is
+/// saved and committed; nothing is under way.
+fn settled(nodes: u64, term: u64, terms: &[u64]) -> Raft {
+    let (mut core, ready) = elected(nodes, term, terms);
+    let _ = core.saved(ready.save.unwrap().mark().unwrap());
+    let mut sends = ready.send;
+    while !sends.is_empty() {
+        sends = answer_all(&mut core, &sends);
+    }
+    assert_eq!(core.commit_index(), core.log().last_index());
+    core
+}
+
+/// Every request is agreed to; what the leader sends next.
+fn answer_all(core: &mut Raft, sends: &[Send]) -> Vec<Send> {
+    let mut next = Vec::new();
+    for send in sends {
+        let reply = matched(core.current_term(), end(send));
+        next.extend(core.reply(send.to, send.call, reply).send);
+    }
+    next
+}
+
+fn append(from: NodeId, term: u64, prev: (u64, u64), terms: &[u64], commit: u64) -> Request {
+    Request::AppendEntries(AppendEntries {
+        term,
+        leader_id: from,
+        prev_log_index: prev.0,
+        prev_log_term: prev.1,
+        entries: entries(prev.0.wrapping_add(1), terms),
+        leader_commit: commit,
+    })
+}
+
+fn vote(from: NodeId, term: u64, last: (u64, u64)) -> Request {
+    Request::RequestVote(RequestVote {
+        term,
+        candidate_id: from,
+        last_log_index: last.0,
+        last_log_term: last.1,
+    })
+}
+
+fn vote_reply(term: u64, vote_granted: bool) -> Reply {
+    Reply::RequestVote(RequestVoteReply { term, vote_granted })
+}
+
+fn matched(term: u64, index: u64) -> Reply {
+    Reply::AppendEntries(AppendEntriesReply {
+        term,
+        outcome: AppendOutcome::Matched(index),
+    })
+}
+
+fn conflict(term: u64, hint_term: Option<u64>, index: u64) -> Reply {
+    Reply::AppendEntries(AppendEntriesReply {
+        term,
+        outcome: AppendOutcome::Conflict {
+            term: hint_term,
+            index,
+        },
+    })
+}
+
+/// Whether the step's reply gives a vote.
+fn votes(ready: &Ready) -> bool {
+    match &ready.reply {
+        Some(Reply::RequestVote(reply)) => reply.vote_granted,
+        other => panic!("no answer to a vote request: {other:?}"),
+    }
+}
+
+/// What the step's reply says of the log.
+fn outcome(ready: &Ready) -> AppendOutcome {
+    match &ready.reply {
+        Some(Reply::AppendEntries(reply)) => reply.outcome,
+        other => panic!("no answer to an append: {other:?}"),
+    }
+}
+
+/// The term and vote that the step saves.
+fn saved_state(ready: &Ready) -> Option<(u64, Option<NodeId>)> {
+    let hard_state = ready.save.as_ref()?.hard_state?;
+    Some((hard_state.current_term, hard_state.voted_for))
+}
+
+/// `(index, term)` of the entries that the step saves.
+fn saved_entries(ready: &Ready) -> Vec<(u64, u64)> {
+    let entries = ready.save.iter().flat_map(|save| &save.entries);
+    entries.map(|entry| (entry.index, entry.term)).collect()
+}
+
+const NOTHING: [u64; 0] = [];
+
+/// The indexes that the step hands out to be applied.
+fn committed(ready: &Ready) -> Vec<u64> {
+    ready.committed.iter().map(|entry| entry.index).collect()
+}
+
+/// The one request to `to` among these.
+fn sent(sends: &[Send], to: NodeId) -> Send {
+    let mut found = sends.iter().filter(|send| send.to == to);
+    let send = found
+        .next()
+        .unwrap_or_else(|| panic!("nothing is sent to {to}"));
+    assert!(found.next().is_none(), "two requests at once");
+    send.clone()
+}
+
+fn appended(send: &Send) -> &AppendEntries {
+    match &send.request {
+        Request::AppendEntries(request) => request,
+        other => panic!("not an append: {other:?}"),
+    }
+}
+
+/// The last index that a request speaks of.
+fn end(send: &Send) -> u64 {
+    let request = appended(send);
+    request.prev_log_index + request.entries.len() as u64
+}
