@@ -239,7 +239,10 @@ fn the_reference_has_every_method_and_no_other() {
 
 #[test]
 fn the_reference_has_the_limits_and_codes_of_the_code() {
+    // Where its lines are broken is of no interest.
     let reference = read("docs/XMLRPC.md");
+    let reference: Vec<&str> = reference.split_whitespace().collect();
+    let reference = reference.join(" ");
     // 1048576 as the reference writes it: 1,048,576.
     let grouped = |number: u64| {
         let digits = number.to_string();
@@ -264,7 +267,7 @@ fn the_reference_has_the_limits_and_codes_of_the_code() {
         format!("more than {} bytes of them", number(codec::MAX_BATCH_BYTES)),
         format!("more than {} values", number(xml::MAX_VALUES)),
         format!("more than {} deep", xml::MAX_DEPTH),
-        format!("and the {}\n  below it", grouped(machine::WINDOW - 1)),
+        format!("and the {} below it", grouped(machine::WINDOW - 1)),
         format!("remembers {} clients", number(machine::MAX_SESSIONS)),
         format!("`no leader within {leader_s} s"),
         format!("`outcome unknown after {outcome_s} s`"),
@@ -287,7 +290,7 @@ fn the_reference_has_the_limits_and_codes_of_the_code() {
         Fault::INTERNAL,
         Fault::APPLICATION,
     ] {
-        assert_names("docs/XMLRPC.md", &reference, &format!("\n| {code} |"));
+        assert_names("docs/XMLRPC.md", &reference, &format!(" | {code} | "));
     }
 }
 
