@@ -5,8 +5,9 @@
 //! nothing at all in a real process.
 //!
 //! Caveat: a real process that restarts has therefore forgotten its vote and its log. It is a
-//! stranger under an old name; as long as fewer than half of the nodes have restarted, the others'
-//! logs protect what was committed.
+//! stranger under an old name: it may vote twice in a term, and a majority that counts it may lack
+//! an entry that was committed with its help. Restart one node at a time, and wait until it has
+//! caught up.
 
 use std::io;
 

@@ -286,18 +286,14 @@ impl<T> Driver<T> {
         }
     }
 
-    /// Appends what a follower's players want.
+    /// Appends what a follower's players want. The follower has checked it; what this node does not
+    /// know all the same, because the two were given different players, is refused when it is
+    /// applied, on every node alike.
     fn take_forward(&mut self, forward: Forward) -> Result<ForwardReply, Refusal> {
         if !self.peers.contains_key(&forward.sender_id) {
             let rejected = crate::raft::Rejected::NotAMember(forward.sender_id);
             warn!("refused a forward: {rejected}");
             return Err(Refusal::Rejected(rejected));
-        }
-        for command in &forward.commands {
-            self.machine
-                .state()
-                .check(&command.text)
-                .map_err(Refusal::Invalid)?;
         }
         Ok(match self.raft.propose(forward.commands) {
             Ok((proposed, ready)) => {
@@ -533,10 +529,17 @@ impl<T> Driver<T> {
             };
             match given_up.waiter {
                 Waiter::Caller(token) => self.answer(token, Err(refusal)),
-                Waiter::Player => self.show(Update::Failed {
-                    text: given_up.text,
-                    reason: refusal.to_string(),
-                }),
+                Waiter::Player => {
+                    let reason = match refusal {
+                        Refusal::OutcomeUnknown => "no answer, it may still happen".to_string(),
+                        Refusal::NoLeader => "there is no leader".to_string(),
+                        refusal => refusal.to_string(),
+                    };
+                    self.show(Update::Failed {
+                        text: given_up.text,
+                        reason,
+                    });
+                }
             }
         }
     }

@@ -152,7 +152,7 @@ impl fmt::Display for Refusal {
             ),
             Refusal::SerialTooOld => write!(
                 f,
-                "the serial is more than {WINDOW} behind the client's latest, whether it was \
+                "the serial is {WINDOW} or more behind the client's latest, whether it was \
                  applied is not known any more: use a new serial"
             ),
             Refusal::Full => write!(

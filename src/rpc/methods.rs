@@ -285,7 +285,7 @@ fn string(text: &str) -> Value {
 fn parameters<const N: usize>(params: &[Value]) -> Result<&[Value; N], Fault> {
     params
         .try_into()
-        .map_err(|_| wrong(format!("{N} parameters are wanted, {} came", params.len())))
+        .map_err(|_| wrong(format!("parameters: {N} wanted, {} came", params.len())))
 }
 
 fn named(name: &Value) -> Result<&'static Method, Fault> {
