@@ -160,6 +160,11 @@ impl Terminal {
         self.lock().bytes.clone()
     }
 
+    /// The moment before the first frame.
+    pub fn whole_story(&self) -> Mark {
+        Mark(0)
+    }
+
     /// Now, for [`Terminal::wait_to_have_seen`].
     pub fn mark(&self) -> Mark {
         Mark(self.lock().frames.len())
@@ -230,7 +235,7 @@ impl Terminal {
             assert!(Instant::now() < deadline, "still there:\n{}", self.text());
             thread::sleep(Duration::from_millis(5));
         };
-        // Nobody else has the other side open, so the reader comes to an end.
+        // Nobody has the other side open any more, so the reader comes to an end.
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
