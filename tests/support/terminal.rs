@@ -201,7 +201,11 @@ impl Terminal {
             }
             next = seen.frames.len();
             drop(seen);
-            assert!(Instant::now() < deadline, "no {what:?} in\n{}", self.text());
+            assert!(
+                Instant::now() < deadline,
+                "no {what:?} in\n{}",
+                self.report()
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -263,6 +267,22 @@ impl Terminal {
         assert!(!screen.bold() && screen.fgcolor() == vt100::Color::Default);
         let now = settings(self.master.as_deref().unwrap());
         assert_eq!(now, self.settings, "the line settings are back");
+    }
+
+    /// What the screen shows, and what its first line has said so far.
+    fn report(&self) -> String {
+        let seen = self.lock();
+        let mut report = seen.parser.screen().contents();
+        let mut last = "";
+        for (when, frame) in &seen.frames {
+            let header = frame.lines().next().unwrap_or("");
+            if header != last {
+                let seconds = when.duration_since(self.started).as_secs_f64();
+                report += &format!("\n{seconds:8.3} {header}");
+                last = header;
+            }
+        }
+        report
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
