@@ -253,8 +253,18 @@ fn every_command_that_ten_clients_had_answered_is_in_the_files_once_though_the_l
                     (1..=COMMANDS)
                         .map(|serial| {
                             let command = format!("attack {}", 1 + (client as u64 + serial) % 5);
-                            let first = client + serial as usize;
-                            let answer = insist(addresses, first, &name, serial, &command);
+                            let node = client + serial as usize;
+                            let submit = |node| insist(addresses, node, &name, serial, &command);
+                            // Now and then an impatient one asks two nodes at once.
+                            let answer = thread::scope(|scope| {
+                                let twin = serial.is_multiple_of(5);
+                                let twin = twin.then(|| scope.spawn(|| submit(node + 1)));
+                                let answer = submit(node);
+                                if let Some(twin) = twin {
+                                    assert_eq!(twin.join().unwrap(), answer);
+                                }
+                                answer
+                            });
                             answered.fetch_add(1, Ordering::SeqCst);
                             (command, answer)
                         })
