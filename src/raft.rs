@@ -273,14 +273,16 @@ impl Raft {
         if from == self.config.id || !self.config.voters.contains(&from) {
             return Err(Rejected::NotAMember(from));
         }
-        if request.term() == 0 || !self.believes(request.term()) {
+        // Every term that anyone leads or campaigns in is above the one that nodes start with.
+        if request.term().max(self.current_term) == 0 || !self.believes(request.term()) {
             return Err(Rejected::Malformed("the term is out of range"));
         }
         let reply = match request {
             Request::AppendEntries(request) => self.handle_append_entries(request)?,
             Request::RequestVote(request)
-                if (request.last_log_index == 0) != (request.last_log_term == 0)
-                    || request.last_log_term >= request.term =>
+                if request.term >= self.current_term
+                    && ((request.last_log_index == 0) != (request.last_log_term == 0)
+                        || request.last_log_term > request.term) =>
             {
                 return Err(Rejected::Malformed(
                     "the candidate's log contradicts its term",

@@ -86,8 +86,8 @@ fn nobody_leads_or_campaigns_in_term_0() {
 
 #[test]
 fn a_vote_request_that_contradicts_itself_is_refused() {
-    // A candidate's last entry is older than its term, and index 0, and no other, has term 0.
-    for last in [(3, 5), (3, 9), (3, 0), (0, 3)] {
+    // A candidate has no entry that is newer than its term, and index 0, and no other, has term 0.
+    for last in [(3, 6), (3, 9), (3, 0), (0, 3)] {
         let mut core = follower(1, 3, 3, &[1]);
         let result = core.request(vote(2, 5, last));
         assert!(
