@@ -51,6 +51,8 @@ struct Exchange {
     kind: ReplyKind,
     /// The term of the last entry that an AppendEntries verifies.
     verifies: Option<u64>,
+    /// The network made no second copy of the request.
+    is_single: bool,
 }
 
 /// Something that will happen.
@@ -482,16 +484,19 @@ impl<'a> World<'a> {
         };
         let node = self.node(from);
         node.calls.insert(call);
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             from,
             life: node.life,
             to,
             call,
             kind: ReplyKind::of(request),
             verifies,
+            is_single: true,
         };
         let bytes = methods::call(request);
-        for delay in self.network.fate(&mut self.rng) {
+        let copies = self.network.fate(&mut self.rng);
+        exchange.is_single = copies.len() == 1;
+        for delay in copies {
             self.after(delay, Happening::Request(exchange.clone(), bytes.clone()));
         }
         self.after(CALL_TIMEOUT, Happening::Timeout(exchange));
@@ -503,7 +508,10 @@ impl<'a> World<'a> {
             return Ok(());
         }
         if self.node(exchange.to).driver.is_none() {
-            self.after(1, Happening::Refused(exchange));
+            // A refusal says that the request has not arrived, which another copy might belie.
+            if exchange.is_single {
+                self.after(1, Happening::Refused(exchange));
+            }
             return Ok(());
         }
         let question = read_question(bytes)?;
