@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::Command;
 use crate::game::Game;
-use crate::machine::{Answer, Order, StateMachine, chain};
+use crate::machine::{Answer, Order, StateMachine, WINDOW, chain};
 use crate::node::driver::Driver;
 use crate::raft::{AppendOutcome, NodeId, Payload, Reply, RoleName};
 use crate::storage::Memory;
@@ -30,7 +30,8 @@ type Checked = Result<(), Violation>;
 
 /// What is known of the run so far.
 pub struct Checker {
-    leaders: BTreeMap<u64, NodeId>,
+    /// By term: who led, and the terms of its log at that moment, from index 1.
+    leaders: BTreeMap<u64, (NodeId, Vec<u64>)>,
     /// Every entry ever seen in a log, by (index, term): what it says, and the term before it.
     entries: BTreeMap<(u64, u64), (Payload, u64)>,
     committed: Vec<Committed>,
@@ -43,6 +44,10 @@ pub struct Checker {
     applied: BTreeMap<(String, u64), Answer>,
     /// Commands of which their client was told that nothing was appended.
     denied: BTreeSet<(String, u64)>,
+    /// The oldest serial of each client that is not refused.
+    floors: BTreeMap<String, u64>,
+    /// Commands that were refused for the age of their serial.
+    refused: BTreeSet<(String, u64)>,
     model: Game,
     digest: String,
 }
@@ -63,6 +68,8 @@ struct Seen {
     role: Option<RoleName>,
     /// Terms of the log, from index 1.
     log: Vec<u64>,
+    /// Index of the last order recorded.
+    recorded: u64,
 }
 
 fn violated(invariant: &'static str, detail: impl Into<String>) -> Violation {
@@ -84,6 +91,8 @@ impl Checker {
             nodes: BTreeMap::new(),
             applied: BTreeMap::new(),
             denied: BTreeSet::new(),
+            floors: BTreeMap::new(),
+            refused: BTreeSet::new(),
             model,
             digest: crate::machine::FIRST_DIGEST.to_string(),
         }
@@ -193,11 +202,27 @@ impl Checker {
                         ),
                     ));
                 }
-                None => self.committed.push(Committed {
-                    term: entry.term,
-                    payload: entry.payload.clone(),
-                    in_term: raft.current_term(),
-                }),
+                None => {
+                    let later = self.leaders.range(raft.current_term() + 1..);
+                    let lacks = |log: &Vec<u64>| log.get(index as usize - 1) != Some(&entry.term);
+                    if let Some((term, (leader, _))) = later.clone().find(|(_, (_, l))| lacks(l)) {
+                        return Err(violated(
+                            "leader completeness",
+                            format!(
+                                "node {} committed {index} of term {} in term {}; node {leader}, \
+                                 which led term {term}, lacked it",
+                                raft.id(),
+                                entry.term,
+                                raft.current_term()
+                            ),
+                        ));
+                    }
+                    self.committed.push(Committed {
+                        term: entry.term,
+                        payload: entry.payload.clone(),
+                        in_term: raft.current_term(),
+                    });
+                }
             }
         }
         Ok(())
@@ -207,7 +232,11 @@ impl Checker {
     fn leader<T>(&mut self, driver: &Driver<T>) -> Checked {
         let raft = driver.raft();
         let (id, term) = (raft.id(), raft.current_term());
-        let leader = *self.leaders.entry(term).or_insert(id);
+        let log = &self.nodes.entry(id).or_default().log;
+        let (leader, _) = *self
+            .leaders
+            .entry(term)
+            .or_insert_with(|| (id, log.clone()));
         if leader != id {
             return Err(violated(
                 "one leader per term",
@@ -291,6 +320,14 @@ impl Checker {
     pub fn order(&mut self, node: NodeId, order: &Order) -> Checked {
         let line = order.line();
         let position = order.index as usize - 1;
+        let recorded = &mut self.nodes.entry(node).or_default().recorded;
+        if order.index != *recorded + 1 {
+            return Err(violated(
+                "every order is recorded once, in order",
+                format!("node {node} recorded {line:?} after line {recorded}"),
+            ));
+        }
+        *recorded = order.index;
         if let Some(known) = self.lines.get(position) {
             if *known != line {
                 return Err(violated(
@@ -324,11 +361,30 @@ impl Checker {
         Ok(())
     }
 
+    /// A node has carried a step out: what is committed is applied, and what is applied recorded.
+    pub fn recorded<T>(&self, driver: &Driver<T>) -> Checked {
+        let (id, commit_index) = (driver.raft().id(), driver.raft().commit_index());
+        let recorded = self.nodes.get(&id).map_or(0, |seen| seen.recorded);
+        if recorded != commit_index || driver.machine().last_applied() != commit_index {
+            return Err(violated(
+                "every order is recorded once, in order",
+                format!("node {id}: committed {commit_index}, recorded {recorded}"),
+            ));
+        }
+        Ok(())
+    }
+
     /// What the model says of the entry.
     fn expected_outcome(&mut self, order: &Order) -> String {
         let Some(identity) = &order.origin else {
             return "ok".to_string();
         };
+        let floor = self.floors.entry(identity.0.clone()).or_default();
+        if identity.1 < *floor {
+            self.refused.insert(identity.clone());
+            return "refused: serial too old".to_string();
+        }
+        *floor = (*floor).max((identity.1 + 1).saturating_sub(WINDOW));
         if let Some(first) = self.applied.get(identity) {
             return format!("duplicate of {}", first.index);
         }
@@ -366,6 +422,18 @@ impl Checker {
                 format!("{command:?} was answered {answer:?}, the first was {first:?}"),
             )),
         }
+    }
+
+    /// A client is told that its serial is too old.
+    pub fn refused(&self, command: &Command) -> Checked {
+        let identity = (command.client.clone(), command.serial);
+        if self.refused.contains(&identity) {
+            return Ok(());
+        }
+        Err(violated(
+            "a serial is refused when it is too old",
+            format!("{command:?} was refused"),
+        ))
     }
 
     /// A client was told that nothing was appended, and gave the command up.

@@ -1,7 +1,8 @@
 //! Clients that do not give up: each repeats a command, at any node, until it has an outcome.
 //!
 //! A client has up to three commands under way at once, so that forwarding can reorder them, and
-//! now and then sends one to two nodes at the same time. A node's own `game.attack` is not used:
+//! now and then sends one to two nodes at the same time. Some leave gaps between their serials, so
+//! that what is late falls out of the window. A node's own `game.attack` is not used:
 //! what these clients send can be checked by its identity.
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::command::Command;
-use crate::machine::Answer;
+use crate::machine::{Answer, WINDOW};
 use crate::raft::NodeId;
 use crate::rpc::value::{Fault, Value};
 use crate::rpc::xml;
@@ -30,6 +31,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// What tells it from every other attempt.
+    pub fn name(&self) -> (usize, u64) {
+        (self.client, self.number)
+    }
+
     /// The request as it crosses the network.
     pub fn bytes(&self) -> Vec<u8> {
         xml::encode_call(
@@ -62,6 +68,8 @@ pub struct Clients {
 struct Client {
     name: String,
     next_serial: u64,
+    /// From one serial to the next. With a long one, a few commands fill the window.
+    stride: u64,
     next_attempt: u64,
     wanted: BTreeMap<u64, Wanted>,
 }
@@ -81,6 +89,7 @@ impl Clients {
             .map(|client| Client {
                 name: format!("client{client}-{:04x}", rng.random_range(0..0x10000)),
                 next_serial: 1,
+                stride: [1, 1, WINDOW / 4, WINDOW / 2][rng.random_range(0..4)],
                 next_attempt: 1,
                 wanted: BTreeMap::new(),
             })
@@ -164,6 +173,10 @@ impl Clients {
                 self.answered += 1;
                 false
             }
+            Err(fault) if fault.message.contains("use a new serial") => {
+                self.clients[attempt.client].wanted.remove(&serial);
+                false
+            }
             Err(fault) => {
                 wanted.denied &= fault.message.contains("nothing was appended");
                 let drops = wanted.denied && wanted.attempts.is_empty() && rng.random_ratio(1, 2);
@@ -192,7 +205,7 @@ impl Clients {
 impl Client {
     fn want(&mut self, nodes: &[NodeId], rng: &mut Xoshiro256PlusPlus) {
         let serial = self.next_serial;
-        self.next_serial += 1;
+        self.next_serial += self.stride;
         let target = nodes[rng.random_range(0..nodes.len())];
         let command = Command::new(self.name.clone(), serial, format!("attack {target}"))
             .expect("a short command");

@@ -1,5 +1,6 @@
 //! A node's disk: saves take time, finish in order, and are lost when the node crashes first.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use rand::RngExt;
@@ -28,13 +29,22 @@ impl Disk {
         Some(number)
     }
 
-    /// The node is gone. Some of the saves under way had reached the disk though nobody was told;
-    /// the rest are lost.
+    /// The node is gone. Some of the saves under way had reached the disk though nobody was told,
+    /// the next one perhaps in part; the rest are lost.
     pub fn crash(&mut self, rng: &mut Xoshiro256PlusPlus) {
         let reached = rng.random_range(0..=self.pending.len());
         let saves: Vec<Save> = self.pending.drain(..).map(|(_, save)| save).collect();
-        for save in saves.into_iter().take(reached) {
-            self.write(save);
+        for (position, mut save) in saves.into_iter().enumerate() {
+            match position.cmp(&reached) {
+                Ordering::Less => self.write(save),
+                // Torn: term and vote come first, and of the entries the first few.
+                Ordering::Equal if rng.random_ratio(1, 2) => {
+                    let written = rng.random_range(0..=save.entries.len());
+                    save.entries.truncate(written);
+                    self.write(save);
+                }
+                _ => break,
+            }
         }
     }
 

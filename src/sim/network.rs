@@ -100,7 +100,7 @@ impl Network {
             nodes.swap(i, (rng.next_u64() % (i as u64 + 1)) as usize);
         }
         let middle = rng.random_range(1..nodes.len());
-        match rng.random_range(0..4) {
+        match rng.random_range(0..5) {
             0 => {
                 self.separate(&nodes[..middle], &nodes[middle..]);
                 "symmetric"
@@ -112,6 +112,12 @@ impl Network {
                 "mute"
             }
             2 => {
+                for &from in &nodes[1..] {
+                    self.cut.insert((from, nodes[0]));
+                }
+                "deaf"
+            }
+            3 => {
                 self.cut.insert((nodes[0], nodes[1]));
                 "one-way"
             }

@@ -12,7 +12,8 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use crate::game::Game;
 use crate::node::driver::{Driver, Parts, Peer};
-use crate::node::event::{Action, Event, PeerReply, PeerRequest, Question, Response};
+use crate::node::event::{Action, Event, PeerReply, PeerRequest, Question, Refusal, Response};
+use crate::node::submissions::OUTCOME_WITHIN;
 use crate::raft::{CallId, Config, NodeId, Raft, Request, RoleName, Save};
 use crate::rpc::methods::{self, Asked, ReplyKind};
 use crate::rpc::{codec, xml};
@@ -30,6 +31,10 @@ const CALL_TIMEOUT: u64 = ELECTION_TIMEOUT.0;
 const LEADER_WITHIN: u64 = 10 * ELECTION_TIMEOUT.1;
 /// ... and all nodes are equal within a hundred.
 const EQUAL_WITHIN: u64 = 100 * ELECTION_TIMEOUT.1;
+/// At peace, clients want something new for so long.
+const PEACE: u64 = ELECTION_TIMEOUT.1;
+/// At peace, a command is applied within this.
+const SERVED_WITHIN: u64 = ELECTION_TIMEOUT.1;
 /// No message is delayed for longer.
 const LONGEST_DELAY: u64 = 10 * ELECTION_TIMEOUT.1;
 
@@ -51,6 +56,8 @@ struct Exchange {
     kind: ReplyKind,
     /// The term of the last entry that an AppendEntries verifies.
     verifies: Option<u64>,
+    /// The network made no second copy of the request.
+    is_single: bool,
 }
 
 /// Something that will happen.
@@ -66,8 +73,12 @@ enum Happening {
     Refused(Exchange),
     /// The oldest save under way on that node's disk is done.
     Saved(NodeId, u64),
-    /// That node's next deadline may have come.
-    Wake(NodeId, u64),
+    /// That node's deadline has come, unless it is another by now.
+    Wake {
+        id: NodeId,
+        life: u64,
+        deadline: u64,
+    },
     /// A client acts.
     Client(usize),
     /// A client's request arrives at a node.
@@ -96,6 +107,16 @@ struct Node {
     wake_at: u64,
     /// Calls that have not ended.
     calls: BTreeSet<CallId>,
+    /// Clients' questions that have not been answered, and since when.
+    asked: BTreeMap<(usize, u64), u64>,
+}
+
+/// From here on, nothing is an excuse.
+#[derive(Clone, Copy, Debug)]
+struct Peace {
+    since: u64,
+    /// The leader's term, which is the last.
+    term: u64,
 }
 
 pub(super) struct World<'a> {
@@ -113,6 +134,8 @@ pub(super) struct World<'a> {
     checker: Checker,
     /// Faults are over.
     is_calm: bool,
+    /// The cluster has recovered.
+    peace: Option<Peace>,
     /// A crash between two actions, in 10,000.
     crash_rate: u32,
     /// A slow save, in 1000.
@@ -121,6 +144,8 @@ pub(super) struct World<'a> {
     fault_every: u64,
     /// Most entries in one request: few, so that catching up takes several.
     max_batch_entries: usize,
+    /// Most entries that a leader takes beyond its commit index: few, so that there are too many.
+    max_uncommitted: u64,
     faults: u64,
     hash: u64,
     trace: Option<&'a mut dyn FnMut(String)>,
@@ -139,6 +164,7 @@ impl<'a> World<'a> {
         let slow_disk = [0, 20, 100][rng.random_range(0..3)];
         let fault_every = [200, 600, 1_500][rng.random_range(0..3)];
         let max_batch_entries = [1, 2, 8][rng.random_range(0..3)];
+        let max_uncommitted = [1, 4, 64][rng.random_range(0..3)];
         let mut simulation = World {
             options,
             now: 0,
@@ -151,10 +177,12 @@ impl<'a> World<'a> {
             clients: Clients::new(3, &mut rng),
             checker: Checker::new(board(count)),
             is_calm: false,
+            peace: None,
             crash_rate,
             slow_disk,
             fault_every,
             max_batch_entries,
+            max_uncommitted,
             faults: 0,
             hash: 0xcbf2_9ce4_8422_2325,
             trace,
@@ -172,6 +200,7 @@ impl<'a> World<'a> {
                     disk_free_at: 0,
                     wake_at: 0,
                     calls: BTreeSet::new(),
+                    asked: BTreeMap::new(),
                 },
             );
         }
@@ -201,8 +230,17 @@ impl<'a> World<'a> {
                 "a leader within ten election timeouts",
             )?;
         }
+        // The last late message has come, and the last call without an answer has ended.
+        while self.now <= calm_since + LEADER_WITHIN + CALL_TIMEOUT {
+            self.next()?;
+        }
+        self.peace = Some(Peace {
+            since: self.now,
+            term: self.highest_term(),
+        });
         while !self.is_settled() {
             self.next()?;
+            self.at_peace()?;
             self.within(
                 calm_since,
                 EQUAL_WITHIN,
@@ -210,6 +248,24 @@ impl<'a> World<'a> {
             )?;
         }
         self.checker.finish()
+    }
+
+    /// A cluster at peace keeps its leader.
+    fn at_peace(&self) -> Checked {
+        match self.peace {
+            Some(peace) if self.highest_term() != peace.term => Err(Violation {
+                invariant: "at peace, a leader stays",
+                detail: format!("term {} -> {}", peace.term, self.highest_term()),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn highest_term(&self) -> u64 {
+        self.drivers()
+            .map(|driver| driver.raft().current_term())
+            .max()
+            .unwrap_or(0)
     }
 
     /// The run so far.
@@ -266,9 +322,16 @@ impl<'a> World<'a> {
             self.at(until, happening);
             return Ok(());
         }
+        if let Happening::Wake { id, life, deadline } = happening {
+            let node = self.node(id);
+            if (node.life, node.wake_at) != (life, deadline) || node.driver.is_none() {
+                return Ok(());
+            }
+        }
         self.step += 1;
         self.note(|| happening.describe());
-        self.happen(happening)
+        self.happen(happening)?;
+        self.in_time()
     }
 
     fn happen(&mut self, happening: Happening) -> Checked {
@@ -278,7 +341,7 @@ impl<'a> World<'a> {
             Happening::Timeout(exchange) => self.lost(&exchange, true),
             Happening::Refused(exchange) => self.lost(&exchange, false),
             Happening::Saved(id, life) => self.saved(id, life),
-            Happening::Wake(id, life) => self.wake(id, life),
+            Happening::Wake { id, .. } => self.wake(id),
             Happening::Client(client) => self.client(client),
             Happening::Submit(attempt, bytes) => self.submit(attempt, &bytes),
             Happening::Answer(attempt, bytes) => self.client_answer(attempt, &bytes),
@@ -300,6 +363,7 @@ impl<'a> World<'a> {
     fn start(&mut self, id: NodeId) -> Checked {
         let ids = self.ids();
         let (now, max_batch_entries) = (self.now, self.max_batch_entries);
+        let max_uncommitted = self.max_uncommitted;
         let salt = self.rng.next_u64();
         let node = self.node(id);
         if node.driver.is_some() {
@@ -319,7 +383,7 @@ impl<'a> World<'a> {
                 seed: salt,
                 max_batch_entries,
                 max_batch_bytes: codec::MAX_BATCH_BYTES,
-                max_uncommitted: 64,
+                max_uncommitted,
             },
             hard_state,
             log,
@@ -345,6 +409,7 @@ impl<'a> World<'a> {
         let node = nodes.get_mut(&id).expect("only known nodes crash");
         node.driver = None;
         node.calls.clear();
+        node.asked.clear();
         node.paused_until = 0;
         node.disk.crash(rng);
         self.checker.restarted(id);
@@ -375,7 +440,26 @@ impl<'a> World<'a> {
             }
             self.act(id, action)?;
         }
+        self.checker.recorded(driver_of(&self.nodes, id))?;
         self.schedule_wake(id);
+        Ok(())
+    }
+
+    /// Nobody who asked a node that runs waits for longer than was promised.
+    fn in_time(&self) -> Checked {
+        let awake = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.paused_until < self.now);
+        for (id, node) in awake {
+            let late = |since: u64| since + OUTCOME_WITHIN < self.now;
+            if let Some((asked, since)) = node.asked.iter().find(|(_, since)| late(**since)) {
+                return Err(Violation {
+                    invariant: "every question is answered in time",
+                    detail: format!("node {id}: client and attempt {asked:?}, since {since} ms"),
+                });
+            }
+        }
         Ok(())
     }
 
@@ -399,9 +483,16 @@ impl<'a> World<'a> {
                 Ok(())
             }
             Action::Answer(Token::Client(attempt), answer) => {
-                if let Ok(Response::Applied(answer)) = &answer {
-                    self.checker.answer(&attempt.command, answer)?;
+                let since = self.node(id).asked.remove(&attempt.name());
+                match &answer {
+                    Ok(Response::Applied(answer)) => {
+                        self.checker.answer(&attempt.command, answer)?
+                    }
+                    Ok(_) => return Err(bad_codec("a command got the answer to another question")),
+                    Err(Refusal::SerialTooOld) => self.checker.refused(&attempt.command)?,
+                    Err(_) => {}
                 }
+                self.answered_well(&attempt, since, &answer)?;
                 let bytes = methods::write(answer);
                 for delay in self.network.fate(&mut self.rng).into_iter().take(1) {
                     self.after(delay, Happening::Answer(attempt.clone(), bytes.clone()));
@@ -411,6 +502,28 @@ impl<'a> World<'a> {
             Action::Record(order) => self.checker.order(id, &order),
             Action::Show(_) => Ok(()),
         }
+    }
+
+    /// Every question gets one answer, and at peace a good one soon.
+    fn answered_well(
+        &self,
+        attempt: &Attempt,
+        since: Option<u64>,
+        answer: &Result<Response, Refusal>,
+    ) -> Checked {
+        let broken = |invariant| {
+            let detail = format!("{attempt} is answered {answer:?}, asked {since:?}");
+            Err(Violation { invariant, detail })
+        };
+        let Some(since) = since else {
+            return broken("every question gets one answer");
+        };
+        let is_good = matches!(answer, Ok(_) | Err(Refusal::SerialTooOld));
+        let at_peace = self.peace.is_some_and(|peace| peace.since <= since);
+        if at_peace && (!is_good || since + SERVED_WITHIN < self.now) {
+            return broken("at peace, every command is applied soon");
+        }
+        Ok(())
     }
 
     fn begin_save(&mut self, id: NodeId, number: u64, save: Save) {
@@ -436,12 +549,8 @@ impl<'a> World<'a> {
         self.drive(id, |driver, now| driver.handle(now, Event::Saved(number)))
     }
 
-    fn wake(&mut self, id: NodeId, life: u64) -> Checked {
-        let node = self.node(id);
-        if node.life != life || node.driver.is_none() {
-            return Ok(());
-        }
-        node.wake_at = u64::MAX;
+    fn wake(&mut self, id: NodeId) -> Checked {
+        self.node(id).wake_at = u64::MAX;
         self.drive(id, |driver, now| driver.tick(now))
     }
 
@@ -459,7 +568,7 @@ impl<'a> World<'a> {
         if deadline < node.wake_at {
             node.wake_at = deadline;
             let life = node.life;
-            self.at(deadline, Happening::Wake(id, life));
+            self.at(deadline, Happening::Wake { id, life, deadline });
         }
     }
 
@@ -482,16 +591,19 @@ impl<'a> World<'a> {
         };
         let node = self.node(from);
         node.calls.insert(call);
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             from,
             life: node.life,
             to,
             call,
             kind: ReplyKind::of(request),
             verifies,
+            is_single: true,
         };
         let bytes = methods::call(request);
-        for delay in self.network.fate(&mut self.rng) {
+        let copies = self.network.fate(&mut self.rng);
+        exchange.is_single = copies.len() == 1;
+        for delay in copies {
             self.after(delay, Happening::Request(exchange.clone(), bytes.clone()));
         }
         self.after(CALL_TIMEOUT, Happening::Timeout(exchange));
@@ -503,7 +615,10 @@ impl<'a> World<'a> {
             return Ok(());
         }
         if self.node(exchange.to).driver.is_none() {
-            self.after(1, Happening::Refused(exchange));
+            // A refusal says that the request has not arrived, which another copy might belie.
+            if exchange.is_single {
+                self.after(1, Happening::Refused(exchange));
+            }
             return Ok(());
         }
         let question = read_question(bytes)?;
@@ -572,9 +687,13 @@ impl<'a> World<'a> {
 
     fn client(&mut self, client: usize) -> Checked {
         let ids = self.ids();
-        let is_calm = self.is_calm;
+        // Once more at peace, when everything must go well.
+        let begins = match self.peace {
+            Some(peace) => self.now < peace.since + PEACE,
+            None => !self.is_calm,
+        };
         let World { clients, rng, .. } = self;
-        let attempts = clients.act(client, &ids, is_calm, rng);
+        let attempts = clients.act(client, &ids, !begins, rng);
         for attempt in attempts {
             let bytes = attempt.bytes();
             for delay in self.network.fate(&mut self.rng).into_iter().take(1) {
@@ -589,7 +708,11 @@ impl<'a> World<'a> {
 
     fn submit(&mut self, attempt: Attempt, bytes: &[u8]) -> Checked {
         let question = read_question(bytes)?;
-        let to = attempt.to;
+        let (to, now) = (attempt.to, self.now);
+        let node = self.node(to);
+        if node.driver.is_some() {
+            node.asked.insert(attempt.name(), now);
+        }
         self.drive(to, |driver, now| {
             driver.handle(now, Event::Asked(Token::Client(attempt), question))
         })
@@ -662,8 +785,12 @@ impl<'a> World<'a> {
         self.network.heal();
         self.network.weather = Weather::calm();
         for id in self.ids() {
-            self.node(id).paused_until = 0;
+            let node = self.node(id);
+            node.paused_until = 0;
+            // Its wake-up may have been put off to the end of a pause that ends now.
+            node.wake_at = u64::MAX;
             self.start(id)?;
+            self.drive(id, |driver, now| driver.tick(now))?;
         }
         Ok(())
     }
@@ -746,7 +873,7 @@ impl Happening {
             Happening::Reply(exchange, _)
             | Happening::Timeout(exchange)
             | Happening::Refused(exchange) => Some(exchange.from),
-            Happening::Saved(id, _) | Happening::Wake(id, _) => Some(*id),
+            Happening::Saved(id, _) | Happening::Wake { id, .. } => Some(*id),
             Happening::Submit(attempt, _) => Some(attempt.to),
             Happening::Client(_)
             | Happening::Answer(..)
@@ -772,7 +899,7 @@ impl Happening {
             Happening::Timeout(x) => format!("{} -> {} call {} times out", x.from, x.to, x.call),
             Happening::Refused(x) => format!("{} -> {} call {} is refused", x.from, x.to, x.call),
             Happening::Saved(id, _) => format!("node {id} has saved"),
-            Happening::Wake(id, _) => format!("node {id} wakes"),
+            Happening::Wake { id, .. } => format!("node {id} wakes"),
             Happening::Client(client) => format!("client {client} acts"),
             Happening::Submit(attempt, _) => format!("{attempt} arrives"),
             Happening::Answer(attempt, body) => format!("{attempt} is answered {}", bytes(body)),
