@@ -27,10 +27,11 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 use crate::node::submissions::OUTCOME_WITHIN;
+use crate::raft::NodeId;
 use crate::rpc::client::Client;
-use crate::ui::Exit;
+use crate::ui::{Exit, Seat};
 
 pub use attack::outcome_line;
 pub use status::{json, table};
@@ -125,6 +126,19 @@ impl fmt::Display for Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Failure {
         Failure::new(error)
+    }
+}
+
+/// Who sits at the screen of that node.
+fn seat(config: &Config, id: NodeId) -> Seat {
+    Seat {
+        id,
+        players: config
+            .nodes
+            .iter()
+            .map(|node| (node.id, node.name.clone()))
+            .collect(),
+        title: config.cluster.name.clone(),
     }
 }
 

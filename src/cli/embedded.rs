@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::node::queues::Orders;
 use crate::raft::NodeId;
 use crate::rpc::http::Limits;
-use crate::ui::{self, Seat, terminal};
+use crate::ui::{self, terminal};
 
 /// The node that has the screen.
 const PLAYER: NodeId = 1;
@@ -67,16 +67,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         }
         nodes.push(running);
     }
-    let seat = Seat {
-        id: PLAYER,
-        players: config
-            .nodes
-            .iter()
-            .map(|n| (n.id, n.name.clone()))
-            .collect(),
-        title: config.cluster.name.clone(),
-    };
-    let exit = ui::run(seat, nodes[0].commands(), screen, inbox);
+    let exit = ui::run(
+        super::seat(&config, PLAYER),
+        nodes[0].commands(),
+        screen,
+        inbox,
+    );
     for node in &mut nodes {
         node.stop();
     }

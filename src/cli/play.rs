@@ -4,7 +4,7 @@ use super::node_args::NodeArgs;
 use super::{Failure, start};
 use crate::bot::{self, Both};
 use crate::node::queues::Orders;
-use crate::ui::{self, Seat, terminal};
+use crate::ui::{self, terminal};
 
 /// Play as one node of a cluster, in this terminal
 #[derive(Debug, clap::Args)]
@@ -38,16 +38,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if args.bot {
         bot::start(node.id, running.commands(), updates).map_err(Failure::new)?;
     }
-    let seat = Seat {
-        id: node.id,
-        players: config
-            .nodes
-            .iter()
-            .map(|n| (n.id, n.name.clone()))
-            .collect(),
-        title: config.cluster.name.clone(),
-    };
-    let exit = ui::run(seat, running.commands(), screen, inbox);
+    let exit = ui::run(
+        super::seat(&config, node.id),
+        running.commands(),
+        screen,
+        inbox,
+    );
     running.stop();
     super::end_of_play(exit)
 }

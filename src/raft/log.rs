@@ -111,21 +111,25 @@ impl Log {
 }
 
 #[cfg(test)]
+impl Log {
+    /// No-ops of these terms, from index 1 on.
+    pub fn of_terms(terms: &[u64]) -> Log {
+        let entry = |(index, &term)| Entry {
+            index,
+            term,
+            payload: super::message::Payload::Noop,
+        };
+        Log::new((1..).zip(terms).map(entry).collect())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::super::message::Payload;
     use super::*;
 
     fn log(terms: &[u64]) -> Log {
-        Log::new(
-            (1..)
-                .zip(terms)
-                .map(|(index, &term)| Entry {
-                    index,
-                    term,
-                    payload: Payload::Noop,
-                })
-                .collect(),
-        )
+        Log::of_terms(terms)
     }
 
     #[test]

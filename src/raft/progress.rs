@@ -83,25 +83,11 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::{Entry, Payload};
     use super::*;
-
-    fn log(terms: &[u64]) -> Log {
-        Log::new(
-            (1..)
-                .zip(terms)
-                .map(|(index, &term)| Entry {
-                    index,
-                    term,
-                    payload: Payload::Noop,
-                })
-                .collect(),
-        )
-    }
 
     fn after_conflict(terms: &[u64], prev: u64, term: Option<u64>, index: u64) -> u64 {
         let mut progress = Progress::new(terms.len() as u64, 0);
-        progress.conflicted(prev, term, index, &log(terms));
+        progress.conflicted(prev, term, index, &Log::of_terms(terms));
         progress.next_index
     }
 
