@@ -142,14 +142,21 @@ impl Checker {
         Ok(())
     }
 
-    /// Leader append-only, and log matching.
+    /// What is committed stays, leader append-only, and log matching.
     fn log<T>(&mut self, driver: &Driver<T>, is_leader: bool) -> Checked {
         let raft = driver.raft();
         let (id, log) = (raft.id(), raft.log());
-        let seen = &mut self.nodes.entry(id).or_default().log;
+        let seen = self.nodes.entry(id).or_default();
+        let (committed, seen) = (seen.commit_index, &mut seen.log);
         let mut same = seen.len().min(log.last_index() as usize);
         while same > 0 && log.term_at(same as u64) != Some(seen[same - 1]) {
             same -= 1;
+        }
+        if (same as u64) < committed {
+            return Err(violated(
+                "state-machine safety",
+                format!("node {id} changed its log after index {same}, committed to {committed}"),
+            ));
         }
         if is_leader && same < seen.len() {
             return Err(violated(
@@ -226,6 +233,31 @@ impl Checker {
             }
         }
         Ok(())
+    }
+
+    /// A leader has committed something: an entry of its own term (5.4.2) that a majority has on
+    /// disk.
+    pub fn commitment<'a, T>(
+        &self,
+        driver: &Driver<T>,
+        disks: impl ExactSizeIterator<Item = &'a Memory>,
+    ) -> Checked {
+        let raft = driver.raft();
+        let (index, nodes) = (raft.commit_index(), disks.len());
+        let term = raft.log().term_at(index);
+        let holders = disks.filter(|disk| disk.term_at(index) == term).count();
+        if term == Some(raft.current_term()) && 2 * holders > nodes {
+            return Ok(());
+        }
+        Err(violated(
+            "a leader commits what is of its term and on a majority's disks",
+            format!(
+                "node {} committed {index} of term {term:?} in term {}; {holders} of {nodes} have \
+                 saved it",
+                raft.id(),
+                raft.current_term()
+            ),
+        ))
     }
 
     /// Election safety, and leader completeness.

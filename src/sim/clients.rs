@@ -13,11 +13,14 @@ use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::command::Command;
 use crate::machine::{Answer, WINDOW};
+use crate::node::submissions::OUTCOME_WITHIN;
 use crate::raft::NodeId;
 use crate::rpc::value::{Fault, Value};
 use crate::rpc::xml;
 
 const AT_ONCE: usize = 3;
+/// Whoever waits for so many milliseconds gets the node's last word.
+const PATIENT: u64 = OUTCOME_WITHIN + 500;
 
 /// One request of one client to one node.
 #[derive(Clone, Debug)]
@@ -124,8 +127,12 @@ impl Clients {
     ) -> Vec<Attempt> {
         let number = client;
         let client = &mut self.clients[client];
-        if !finishes && client.wanted.len() < AT_ONCE {
-            client.want(nodes, rng);
+        let to = nodes[rng.random_range(0..nodes.len())];
+        if !finishes {
+            let most = rng.random_range(1..=AT_ONCE);
+            while client.wanted.len() < most {
+                client.want(nodes, rng);
+            }
         }
         let mut attempts = Vec::new();
         for wanted in client.wanted.values_mut() {
@@ -133,14 +140,23 @@ impl Clients {
                 continue;
             }
             let copies = if rng.random_ratio(1, 10) { 2 } else { 1 };
-            for _ in 0..copies {
+            for copy in 0..copies {
+                // Together, so that they meet; the copy elsewhere, perhaps.
+                let to = match copy {
+                    0 => to,
+                    _ => nodes[rng.random_range(0..nodes.len())],
+                };
                 wanted.attempts.push(client.next_attempt);
                 attempts.push(Attempt {
                     client: number,
                     number: client.next_attempt,
-                    to: nodes[rng.random_range(0..nodes.len())],
+                    to,
                     command: wanted.command.clone(),
-                    patience: rng.random_range(100..6_000),
+                    patience: if rng.random_ratio(1, 2) {
+                        PATIENT
+                    } else {
+                        rng.random_range(100..PATIENT)
+                    },
                 });
                 client.next_attempt += 1;
             }

@@ -132,6 +132,21 @@ impl Network {
         }
     }
 
+    /// Leaves a node with less than half of the others.
+    pub fn strand(&mut self, node: NodeId, nodes: &[NodeId], rng: &mut Xoshiro256PlusPlus) {
+        self.heal();
+        let (mut with, mut without) = (vec![node], Vec::new());
+        for &other in nodes.iter().filter(|&&other| other != node) {
+            let has_room = 2 * (with.len() + 1) < nodes.len();
+            if has_room && rng.random_ratio(1, 2) {
+                with.push(other);
+            } else {
+                without.push(other);
+            }
+        }
+        self.separate(&with, &without);
+    }
+
     fn separate(&mut self, one: &[NodeId], other: &[NodeId]) {
         for &a in one {
             for &b in other {

@@ -12,7 +12,9 @@ use rand::{Rng, RngExt, SeedableRng};
 
 use crate::game::Game;
 use crate::node::driver::{Driver, Parts, Peer};
-use crate::node::event::{Action, Event, PeerReply, PeerRequest, Question, Refusal, Response};
+use crate::node::event::{
+    Action, Event, ForwardReply, PeerReply, PeerRequest, Question, Refusal, Response,
+};
 use crate::node::submissions::OUTCOME_WITHIN;
 use crate::raft::{CallId, Config, NodeId, Raft, Request, RoleName, Save};
 use crate::rpc::methods::{self, Asked, ReplyKind};
@@ -56,7 +58,8 @@ struct Exchange {
     kind: ReplyKind,
     /// The term of the last entry that an AppendEntries verifies.
     verifies: Option<u64>,
-    /// The network made no second copy of the request.
+    /// The network made no second copy of the request. HTTP never does, and a node relies on it
+    /// when it is told that a forward has had no effect.
     is_single: bool,
 }
 
@@ -138,6 +141,8 @@ pub(super) struct World<'a> {
     peace: Option<Peace>,
     /// A crash between two actions, in 10,000.
     crash_rate: u32,
+    /// The same for a leader: where many leaders follow each other, logs differ most.
+    leader_crash_rate: u32,
     /// A slow save, in 1000.
     slow_disk: u32,
     /// The longest time between two faults.
@@ -161,9 +166,10 @@ impl<'a> World<'a> {
             .unwrap_or_else(|| [3, 5, 7][rng.random_range(0..3)]);
         let weather = Weather::draw(&mut rng);
         let crash_rate = [0, 5, 20, 60][rng.random_range(0..4)];
+        let leader_crash_rate = [0, 0, 100, 400][rng.random_range(0..4)];
         let slow_disk = [0, 20, 100][rng.random_range(0..3)];
         let fault_every = [200, 600, 1_500][rng.random_range(0..3)];
-        let max_batch_entries = [1, 2, 8][rng.random_range(0..3)];
+        let max_batch_entries = [1, 1, 2, 8][rng.random_range(0..4)];
         let max_uncommitted = [1, 4, 64][rng.random_range(0..3)];
         let mut simulation = World {
             options,
@@ -179,6 +185,7 @@ impl<'a> World<'a> {
             is_calm: false,
             peace: None,
             crash_rate,
+            leader_crash_rate: crash_rate.max(leader_crash_rate),
             slow_disk,
             fault_every,
             max_batch_entries,
@@ -415,7 +422,8 @@ impl<'a> World<'a> {
         self.checker.restarted(id);
         self.faults += 1;
         self.note(|| format!("node {id} crashes"));
-        let back = self.rng.random_range(0..2_000);
+        let longest = [50, 500, 2_000][self.rng.random_range(0..3)];
+        let back = self.rng.random_range(0..longest);
         self.after(back, Happening::Restart(id));
     }
 
@@ -431,10 +439,21 @@ impl<'a> World<'a> {
         let Some(driver) = &mut node.driver else {
             return Ok(());
         };
+        let committed = driver.raft().commit_index();
         let actions = step(driver, local);
-        self.checker.node(driver_of(&self.nodes, id))?;
+        let driver = driver_of(&self.nodes, id);
+        self.checker.node(driver)?;
+        if driver.raft().role() == RoleName::Leader && driver.raft().commit_index() > committed {
+            let disks = self.nodes.values().map(|node| node.disk.durable());
+            self.checker.commitment(driver, disks)?;
+        }
+        let crash_rate = match driver.raft().role() {
+            _ if self.is_calm => 0,
+            RoleName::Leader => self.leader_crash_rate,
+            _ => self.crash_rate,
+        };
         for action in actions {
-            if !self.is_calm && self.rng.random_ratio(self.crash_rate, 10_000) {
+            if self.rng.random_ratio(crash_rate, 10_000) {
                 self.crash(id);
                 return Ok(());
             }
@@ -475,6 +494,14 @@ impl<'a> World<'a> {
                     let disk = self.nodes[&id].disk.durable();
                     self.checker
                         .reply(id, exchange.from, exchange.verifies, reply, disk)?;
+                }
+                // What one copy of a forward has not done, the other may have.
+                let is_denial = matches!(
+                    answer,
+                    Ok(Response::Forward(ForwardReply::NotAppended { .. }))
+                );
+                if is_denial && !exchange.is_single {
+                    return Ok(());
                 }
                 let bytes = methods::write(answer);
                 for delay in self.network.fate(&mut self.rng) {
@@ -763,13 +790,26 @@ impl<'a> World<'a> {
             4 => {
                 self.faults += 1;
                 let until = self.now + self.rng.random_range(10..LEADER_WITHIN);
-                self.node(id).paused_until = until;
+                // What waits for the end of a longer pause is not awake before it.
+                let node = self.node(id);
+                let until = node.paused_until.max(until);
+                node.paused_until = until;
                 self.note(|| format!("node {id} pauses until {until}"));
             }
             _ => {
                 // The leader is where it hurts.
-                if let Some(leader) = self.leaders().first() {
-                    self.crash(*leader);
+                let leader = self.leaders().first().copied();
+                match leader {
+                    Some(leader) if self.rng.random_ratio(1, 2) => self.crash(leader),
+                    Some(leader) => {
+                        self.faults += 1;
+                        let World { network, rng, .. } = self;
+                        network.strand(leader, &ids, rng);
+                        self.note(|| format!("leader {leader} is cut off from a majority"));
+                        let heal = self.rng.random_range(50..LEADER_WITHIN);
+                        self.after(heal, Happening::Heal);
+                    }
+                    None => {}
                 }
             }
         }
