@@ -72,6 +72,20 @@ pub enum Bug {
     DropPrevLogTerm,
     /// A restarted node forgets whom it voted for.
     ForgetVote,
+    /// A follower takes the leader's commit index before it has compared the logs.
+    CommitBeforeMatch,
+    /// A new term is saved only together with a vote.
+    TermNotSaved,
+    /// A new leader appends no entry of its own term.
+    NoNoop,
+    /// A follower's election timer runs on though it hears the leader.
+    TimerRunsOn,
+    /// A leader says that it has appended a whole forward when it has left one command out.
+    ForwardLosesOne,
+    /// A command that was overwritten is not sent again.
+    OverwrittenForgotten,
+    /// Of several who wait for one command, only the first is answered.
+    WaiterForgotten,
 }
 
 #[cfg(test)]

@@ -490,7 +490,9 @@ impl Raft {
                 .collect(),
             saved_index: 0,
         });
-        self.append_own(Payload::Noop);
+        if !planted!(NoNoop) {
+            self.append_own(Payload::Noop);
+        }
         self.replicate();
     }
 
@@ -503,7 +505,9 @@ impl Raft {
     /// Called on hearing the current leader and on granting a vote, and on nothing else.
     fn reset_election_timer(&mut self) {
         let deadline = self.draw_election_deadline();
-        if let Role::Follower(follower) = &mut self.role {
+        if let Role::Follower(follower) = &mut self.role
+            && !planted!(TimerRunsOn)
+        {
             follower.election_deadline = deadline;
         }
     }
@@ -537,7 +541,9 @@ impl Raft {
             current_term: self.current_term,
             voted_for: self.voted_for,
         };
-        if hard_state != self.saved_hard_state {
+        if hard_state != self.saved_hard_state
+            && !(planted!(TermNotSaved) && hard_state.voted_for.is_none())
+        {
             self.ready.save.get_or_insert_default().hard_state = Some(hard_state);
             self.saved_hard_state = hard_state;
         }

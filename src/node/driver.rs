@@ -295,7 +295,11 @@ impl<T> Driver<T> {
             warn!("refused a forward: {rejected}");
             return Err(Refusal::Rejected(rejected));
         }
-        Ok(match self.raft.propose(forward.commands) {
+        let mut commands = forward.commands;
+        if planted!(ForwardLosesOne) && commands.len() > 1 {
+            commands.truncate(commands.len() - 1);
+        }
+        Ok(match self.raft.propose(commands) {
             Ok((proposed, ready)) => {
                 self.carry_out(ready);
                 ForwardReply::Appended {

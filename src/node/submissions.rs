@@ -184,6 +184,7 @@ impl<T> Submissions<T> {
         for submission in self.by_identity.values_mut() {
             if let Stage::Placed { term, index } = submission.stage
                 && is_overwritten(term, index, (order.term, order.index))
+                && !planted!(OverwrittenForgotten)
             {
                 submission.stage = Stage::Waiting(now);
             }
@@ -192,6 +193,11 @@ impl<T> Submissions<T> {
             .into_iter()
             .flat_map(|submission| submission.waiters)
             .map(|(_, waiter)| waiter)
+            .take(if planted!(WaiterForgotten) {
+                1
+            } else {
+                usize::MAX
+            })
             .collect()
     }
 

@@ -42,6 +42,10 @@ impl Raft {
         self.become_follower(request.term, Some(request.leader_id));
         self.reset_election_timer();
 
+        if planted!(CommitBeforeMatch) {
+            let last_index = self.log.last_index();
+            self.commit_index = self.commit_index.max(request.leader_commit.min(last_index));
+        }
         // 2. Reply false if the log has no entry at prevLogIndex whose term is prevLogTerm.
         if self.log.term_at(prev_log_index) != Some(request.prev_log_term) {
             return Ok(self.append_reply(self.conflict_hint(prev_log_index)));

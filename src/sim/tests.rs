@@ -14,7 +14,7 @@ macro_rules! say {
 }
 
 /// Every mistake that is planted, and so must be caught.
-const BUGS: [Bug; 15] = [
+const BUGS: [Bug; 22] = [
     Bug::VoteTwice,
     Bug::IndexBeforeTerm,
     Bug::RefusalIsAVote,
@@ -30,6 +30,13 @@ const BUGS: [Bug; 15] = [
     Bug::ForgetSessions,
     Bug::DropPrevLogTerm,
     Bug::ForgetVote,
+    Bug::CommitBeforeMatch,
+    Bug::TermNotSaved,
+    Bug::NoNoop,
+    Bug::TimerRunsOn,
+    Bug::ForwardLosesOne,
+    Bug::OverwrittenForgotten,
+    Bug::WaiterForgotten,
 ];
 
 fn options(seed: u64) -> Options {
