@@ -268,8 +268,15 @@ impl<T> Driver<T> {
                 Err(reason) => self.answer(token, Err(Refusal::Invalid(reason))),
             },
             Question::Attack(player) => {
-                let command = self.own_command(format!("attack {player}"));
-                self.asked(token, Question::Submit(command));
+                let text = format!("attack {player}");
+                match self.machine.state().check(&text) {
+                    Ok(()) => {
+                        let command = self.own_command(text);
+                        self.submissions
+                            .add(self.now, command, Waiter::Caller(token));
+                    }
+                    Err(reason) => self.answer(token, Err(Refusal::Invalid(reason))),
+                }
             }
             Question::State => {
                 let state = State {
@@ -322,7 +329,8 @@ impl<T> Driver<T> {
         self.submissions.add(self.now, command, Waiter::Player);
     }
 
-    /// A command whose client is this node.
+    /// A command whose client is this node. It must have been checked: a serial that is never
+    /// applied brings the window's end nearer to those that are on their way.
     fn own_command(&mut self, text: String) -> Command {
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -445,7 +453,11 @@ impl<T> Driver<T> {
                 (Waiter::Caller(token), Err(_)) => {
                     self.answer(token, Err(Refusal::SerialTooOld));
                 }
-                (Waiter::Player, _) => {}
+                (Waiter::Player, Ok(_)) => {}
+                (Waiter::Player, Err(_)) => self.show(Update::Failed {
+                    text: order.command.clone(),
+                    reason: Refusal::SerialTooOld.to_string(),
+                }),
             }
         }
     }
