@@ -34,6 +34,46 @@ impl Input {
     }
 }
 
+/// The driver's clock, which stands still while the process does.
+///
+/// A process that was stopped (a signal, a debugger, a machine with too much to do) wakes up with
+/// its deadline long past, and with the leader's heartbeats unread. By the time of day a follower
+/// would campaign before it reads them, and so depose a leader that was never gone.
+#[derive(Debug)]
+struct Clock {
+    /// The start, later by all the time that did not count.
+    zero: Instant,
+    /// The last wait did not count.
+    stood_still: bool,
+}
+
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock {
+            zero: Instant::now(),
+            stood_still: false,
+        }
+    }
+}
+
+impl Clock {
+    /// Who waits for so much longer than they wanted has not been running.
+    const STALL: Duration = Duration::from_millis(100);
+
+    fn now(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.zero).as_millis() as u64
+    }
+
+    /// A wait that was to take `wanted` took `took`. Never are two waits in a row left out: on a
+    /// machine on which every wait is late, time must go on.
+    fn waited(&mut self, wanted: Duration, took: Duration) {
+        self.stood_still = !self.stood_still && took > wanted.saturating_add(Clock::STALL);
+        if self.stood_still {
+            self.zero += took;
+        }
+    }
+}
+
 /// The driver and the ends of everything that it feeds.
 pub struct Runner {
     driver: Driver<Responder>,
@@ -45,7 +85,7 @@ pub struct Runner {
     unwritten: bool,
     /// What was last said of orders.log's trouble.
     told_problem: Option<String>,
-    started: Instant,
+    clock: Clock,
 }
 
 impl Runner {
@@ -65,7 +105,7 @@ impl Runner {
             orders_log,
             unwritten: false,
             told_problem: None,
-            started: Instant::now(),
+            clock: Clock::default(),
         }
     }
 
@@ -78,7 +118,10 @@ impl Runner {
                 self.carry_out(actions);
             }
             let wait = Duration::from_millis(self.driver.deadline().saturating_sub(self.now()));
-            match inbox.recv_timeout(wait) {
+            let begun = Instant::now();
+            let input = inbox.recv_timeout(wait);
+            self.clock.waited(wait, begun.elapsed());
+            match input {
                 Ok(Input::Event(event)) => {
                     let now = self.now();
                     let actions = self.driver.handle(now, event);
@@ -94,9 +137,9 @@ impl Runner {
         }
     }
 
-    /// Milliseconds since the start.
+    /// Milliseconds since the start, as far as this node was awake.
     fn now(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64
+        self.clock.now(Instant::now())
     }
 
     fn carry_out(&mut self, actions: Vec<Action<Responder>>) {
@@ -165,5 +208,29 @@ impl Runner {
                 view.offer(Update::Notice(problem.to_string()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_stands_still_while_the_process_does_but_not_twice_in_a_row() {
+        let ms = Duration::from_millis;
+        let mut clock = Clock::default();
+        let mut real = clock.zero;
+        let mut wait = |wanted, took| {
+            real += ms(took);
+            clock.waited(ms(wanted), ms(took));
+            clock.now(real)
+        };
+        assert_eq!(wait(50, 51), 51);
+        assert_eq!(wait(50, 3), 54);
+        assert_eq!(wait(50, 150), 204);
+        assert_eq!(wait(200, 4_000), 204);
+        assert_eq!(wait(200, 4_000), 4_204);
+        assert_eq!(wait(200, 4_000), 4_204);
+        assert_eq!(wait(u64::MAX, 1_000), 5_204);
     }
 }
