@@ -261,21 +261,17 @@ impl<T> Driver<T> {
                 let answer = self.take_forward(forward);
                 self.answer(token, answer.map(Response::Forward));
             }
-            Question::Submit(command) => match self.machine.state().check(&command.text) {
+            Question::Submit(command) => match self.check(&command.text) {
                 Ok(()) => self
                     .submissions
                     .add(self.now, command, Waiter::Caller(token)),
-                Err(reason) => self.answer(token, Err(Refusal::Invalid(reason))),
+                Err(refusal) => self.answer(token, Err(refusal)),
             },
             Question::Attack(player) => {
                 let text = format!("attack {player}");
-                match self.machine.state().check(&text) {
-                    Ok(()) => {
-                        let command = self.own_command(text);
-                        self.submissions
-                            .add(self.now, command, Waiter::Caller(token));
-                    }
-                    Err(reason) => self.answer(token, Err(Refusal::Invalid(reason))),
+                match self.check(&text) {
+                    Ok(()) => self.submit_own(text, Waiter::Caller(token)),
+                    Err(refusal) => self.answer(token, Err(refusal)),
                 }
             }
             Question::State => {
@@ -321,21 +317,28 @@ impl<T> Driver<T> {
     }
 
     fn wanted(&mut self, text: String) {
-        if let Err(reason) = self.machine.state().check(&text) {
-            self.show(Update::Failed { text, reason });
-            return;
+        match self.check(&text) {
+            Ok(()) => self.submit_own(text, Waiter::Player),
+            Err(refusal) => self.show(Update::Failed {
+                text,
+                reason: refusal.to_string(),
+            }),
         }
-        let command = self.own_command(text);
-        self.submissions.add(self.now, command, Waiter::Player);
     }
 
-    /// A command whose client is this node. It must have been checked: a serial that is never
-    /// applied brings the window's end nearer to those that are on their way.
-    fn own_command(&mut self, text: String) -> Command {
+    /// What is refused at the door, so that nothing is appended.
+    fn check(&self, text: &str) -> Result<(), Refusal> {
+        self.machine.state().check(text).map_err(Refusal::Invalid)
+    }
+
+    /// Sends a command whose client is this node on its way. It must have been checked: a serial
+    /// that is never applied brings the window's end nearer to those that are under way.
+    fn submit_own(&mut self, text: String, waiter: Waiter<T>) {
         let serial = self.next_serial;
         self.next_serial += 1;
-        Command::new(self.client.clone(), serial, text)
-            .expect("a node's own client id and commands are within the limits")
+        let command = Command::new(self.client.clone(), serial, text)
+            .expect("a node's own client id and commands are within the limits");
+        self.submissions.add(self.now, command, waiter);
     }
 
     fn answer(&mut self, token: T, answer: Result<Response, Refusal>) {
