@@ -53,7 +53,7 @@ use crate::raft::{self, Raft};
 use crate::rpc::client::Client;
 use crate::rpc::codec;
 use crate::rpc::http::{Limits, Server};
-use crate::storage::{Memory, Storage};
+use crate::storage::Memory;
 
 use driver::{Driver, Parts, Peer};
 use queues::{Commands, Orders};
@@ -104,8 +104,8 @@ impl Node {
             "{} (node {}) of cluster {:?} starts at {}",
             node.name, node.id, config.cluster.name, node.address
         );
-        let mut storage = Memory::default();
-        let (hard_state, entries) = storage.load()?;
+        let storage = Memory::default();
+        let (hard_state, _, entries) = storage.load();
         let raft = Raft::new(core_config(config, node), hard_state, entries);
         let driver = Driver::new(Parts {
             raft,

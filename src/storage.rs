@@ -9,27 +9,56 @@
 //! an entry that was committed with its help. Restart one node at a time, and wait until it has
 //! caught up.
 
-use std::io;
+use std::fmt;
 
-use crate::raft::{Entry, HardState, Log, Save};
+use crate::raft::{Entry, HardState, Log, LogAfterSnapshot, Save, Snapshot};
 
-/// A node's disk. Saves are written in the order given, and are durable when `save` returns.
+/// A node's disk, as the disk thread sees it.
 pub trait Storage: Send {
-    /// What is stored: read once, at start.
-    fn load(&mut self) -> io::Result<(HardState, Log)>;
+    /// Makes these saves durable, in order, and takes those out that are: all of them when it
+    /// returns `Ok`.
+    ///
+    /// On [`SaveError::Full`] the rest stays, to be tried again; the latest term and vote among
+    /// them are durable all the same, because their room is reserved.
+    fn save_all(&mut self, saves: &mut Vec<Save>) -> Result<(), SaveError>;
 
-    /// Makes these saves durable, in order. On an error nothing may be assumed of any of them.
-    fn save(&mut self, saves: &[Save]) -> io::Result<()>;
+    /// Nothing has been saved for a while: time for what can wait.
+    fn idle(&mut self) -> Result<(), SaveError>;
 }
 
-/// Storage that lives as long as its value.
+/// Why a save is not durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SaveError {
+    /// There is no room. Nothing is lost, and it may be tried again.
+    Full(String),
+    /// What is on the disk now is unknown, and no promise may be made on it: the process must end.
+    Failed(String),
+}
+
+impl fmt::Display for SaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SaveError::Full(what) | SaveError::Failed(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for SaveError {}
+
+/// Storage that lives as long as its value: for benchmarks, where the disk is not what is measured.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     hard_state: HardState,
-    entries: Vec<Entry>,
+    snapshot: Option<Snapshot>,
+    log: Log,
 }
 
 impl Memory {
+    /// What is stored.
+    pub fn load(&self) -> (HardState, Option<Snapshot>, Log) {
+        (self.hard_state, self.snapshot.clone(), self.log.clone())
+    }
+
     /// Term and vote as saved.
     pub fn hard_state(&self) -> HardState {
         self.hard_state
@@ -37,10 +66,7 @@ impl Memory {
 
     /// The term of the saved entry at `index`; 0 for index 0, before the first.
     pub fn term_at(&self, index: u64) -> Option<u64> {
-        match usize::try_from(index).ok()?.checked_sub(1) {
-            Some(position) => self.entries.get(position).map(|entry| entry.term),
-            None => Some(0),
-        }
+        self.log.term_at(index)
     }
 
     /// Forgets whom the node voted for: a mistake that tests plant.
@@ -48,31 +74,50 @@ impl Memory {
     pub fn forget_vote(&mut self) {
         self.hard_state.voted_for = None;
     }
+
+    /// Keeps one save.
+    pub fn save(&mut self, save: Save) {
+        if let Some(hard_state) = save.hard_state {
+            check!(
+                hard_state.current_term >= self.hard_state.current_term,
+                "a term is never taken back"
+            );
+            self.hard_state = hard_state;
+        }
+        if let Some(save) = save.snapshot {
+            match save.log {
+                LogAfterSnapshot::KeepFrom(index) => self.log.compact(index - 1),
+                LogAfterSnapshot::Discard => {
+                    let Snapshot {
+                        last_index,
+                        last_term,
+                        ..
+                    } = save.snapshot;
+                    self.log = Log::after(last_index, last_term, Vec::<Entry>::new());
+                }
+            }
+            self.snapshot = Some(save.snapshot);
+        }
+        if let Some(first) = save.entries.first()
+            && first.index <= self.log.last_index()
+        {
+            self.log.truncate(first.index);
+        }
+        for entry in save.entries {
+            self.log.append(entry);
+        }
+    }
 }
 
 impl Storage for Memory {
-    fn load(&mut self) -> io::Result<(HardState, Log)> {
-        Ok((self.hard_state, Log::new(self.entries.clone())))
+    fn save_all(&mut self, saves: &mut Vec<Save>) -> Result<(), SaveError> {
+        for save in saves.drain(..) {
+            self.save(save);
+        }
+        Ok(())
     }
 
-    fn save(&mut self, saves: &[Save]) -> io::Result<()> {
-        for save in saves {
-            if let Some(hard_state) = save.hard_state {
-                check!(
-                    hard_state.current_term >= self.hard_state.current_term,
-                    "a term is never taken back"
-                );
-                self.hard_state = hard_state;
-            }
-            if let Some(first) = save.entries.first() {
-                check!(
-                    first.index <= self.entries.len() as u64 + 1,
-                    "a save leaves no gap"
-                );
-                self.entries.truncate(first.index as usize - 1);
-                self.entries.extend_from_slice(&save.entries);
-            }
-        }
+    fn idle(&mut self) -> Result<(), SaveError> {
         Ok(())
     }
 }
@@ -97,13 +142,13 @@ mod tests {
     fn a_save_replaces_what_is_stored_at_its_first_index_and_after() {
         let mut memory = Memory::default();
         let save = |first, terms: &[u64]| Save {
-            hard_state: None,
             entries: entries(first, terms),
+            ..Save::default()
         };
-        memory
-            .save(&[save(1, &[1, 1, 1]), save(2, &[2])])
-            .expect("memory does not fail");
-        let (_, log) = memory.load().unwrap();
+        let mut saves = vec![save(1, &[1, 1, 1]), save(2, &[2])];
+        memory.save_all(&mut saves).expect("memory does not fail");
+        assert!(saves.is_empty());
+        let (_, _, log) = memory.load();
         assert_eq!(log.from(1), [entries(1, &[1]), entries(2, &[2])].concat());
     }
 }

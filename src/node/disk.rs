@@ -17,7 +17,7 @@ pub fn work(mut storage: Box<dyn Storage>, saves: &Receiver<(u64, Save)>, inbox:
             number = next;
             batch.push(save);
         }
-        if let Err(error) = storage.save(&batch) {
+        if let Err(error) = storage.save_all(&mut batch) {
             // What is on the disk now is unknown, and no promise may be made on it.
             panic!("the node's data cannot be saved: {error}");
         }

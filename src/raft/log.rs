@@ -1,7 +1,7 @@
 //! The log: a gapless sequence of entries whose terms never decrease.
 //!
 //! It starts after a *base*, the last entry that is known but not kept: (0, 0) for a log that has
-//! its first entry, the snapshot's last entry once there are snapshots. The log knows nothing of
+//! its first entry, and an entry that a snapshot covers once there are snapshots. The log knows nothing of
 //! commitment; [`Raft`](super::Raft) guards what must never be truncated.
 
 use super::message::Entry;
@@ -17,11 +17,25 @@ pub struct Log {
 impl Log {
     /// A log that starts at index 1 with these entries.
     pub fn new(entries: Vec<Entry>) -> Log {
-        let mut log = Log::default();
+        Log::after(0, 0, entries)
+    }
+
+    /// A log whose entries follow the one at `base_index`, of `base_term`.
+    pub fn after(base_index: u64, base_term: u64, entries: Vec<Entry>) -> Log {
+        let mut log = Log {
+            base_index,
+            base_term,
+            entries: Vec::with_capacity(entries.len()),
+        };
         for entry in entries {
             log.append(entry);
         }
         log
+    }
+
+    /// Index of the last entry that is not kept any more; 0 where every entry is there.
+    pub fn base_index(&self) -> u64 {
+        self.base_index
     }
 
     /// Index of the last entry; the base's where there is none.
@@ -90,6 +104,17 @@ impl Log {
         assert!(first > self.base_index, "the base is never truncated");
         self.entries
             .truncate((first - self.base_index - 1) as usize);
+    }
+
+    /// Forgets the entries up to `index`, which becomes the base.
+    pub fn compact(&mut self, index: u64) {
+        let Some(term) = self.term_at(index) else {
+            panic!("a log is compacted up to an entry that it has");
+        };
+        self.entries.drain(..(index - self.base_index) as usize);
+        // What a burst has taken is given back.
+        self.entries.shrink_to(2 * self.entries.len());
+        (self.base_index, self.base_term) = (index, term);
     }
 
     /// The first index that holds the same term as `index` does; the base counts as a term of its
@@ -161,6 +186,23 @@ mod tests {
         assert_eq!(log.batch(3, 4, 2 * one).len(), 2);
         assert_eq!(log.batch(3, 4, 0).len(), 1);
         assert_eq!(log.batch(11, 4, 0).len(), 0);
+    }
+
+    #[test]
+    fn what_is_compacted_leaves_its_last_index_and_term_behind() {
+        let mut log = log(&[1, 1, 3, 3, 3, 6]);
+        log.compact(4);
+        assert_eq!((log.base_index(), log.last_index()), (4, 6));
+        assert_eq!(log.term_at(3), None);
+        assert_eq!(log.term_at(4), Some(3));
+        assert_eq!(log.get(4), None);
+        assert_eq!(log.get(5).map(|entry| entry.index), Some(5));
+        assert_eq!(log.from(1).len(), 2);
+        assert_eq!(log.first_index_of_term_at(5), 5);
+        assert_eq!(log.last_index_of_term(3), Some(5));
+        assert_eq!(log.last_index_of_term(1), None);
+        log.compact(6);
+        assert_eq!((log.last_index(), log.last_term()), (6, 6));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What a step of the core asks to be done.
 
+use std::fmt;
+use std::sync::Arc;
+
 use super::NodeId;
 use super::message::{CallId, Entry, Reply, Request};
 
@@ -39,8 +42,10 @@ pub struct Send {
 /// Persistent state that changed (figure 2: updated on stable storage before responding to RPCs).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Save {
-    /// Term and vote, always written together, before the entries.
+    /// Term and vote, always written together, before the rest.
     pub hard_state: Option<HardState>,
+    /// A snapshot that takes the place of the log's beginning, before the entries.
+    pub snapshot: Option<SaveSnapshot>,
     /// Entries to write. Whatever is stored at the first one's index and after it goes first.
     pub entries: Vec<Entry>,
 }
@@ -52,6 +57,50 @@ pub struct HardState {
     pub current_term: u64,
     /// Whom this node voted for in `current_term`, if anyone.
     pub voted_for: Option<NodeId>,
+}
+
+/// The state machine as it was after the entry at `last_index`: what stands in for that entry and
+/// all before it (section 7). Only what is committed is ever in a snapshot.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Snapshot {
+    /// Index of the last entry that it covers; at least 1.
+    pub last_index: u64,
+    /// Term of that entry.
+    pub last_term: u64,
+    /// The state, in words that are the state machine's own and mean nothing to Raft.
+    pub data: Arc<[u8]>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Snapshot({}, term {}, {} bytes)",
+            self.last_index,
+            self.last_term,
+            self.data.len()
+        )
+    }
+}
+
+/// A snapshot to keep, and what becomes of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaveSnapshot {
+    /// It takes the place of every earlier snapshot.
+    pub snapshot: Snapshot,
+    /// What to do with the log once the snapshot is safe.
+    pub log: LogAfterSnapshot,
+}
+
+/// What becomes of the log when a snapshot is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogAfterSnapshot {
+    /// Entries before this index are not needed any more; it is at most one past the snapshot's
+    /// last. The log agrees with the snapshot.
+    KeepFrom(u64),
+    /// The log lacks the snapshot's last entry or has another in its place: nothing of it is kept,
+    /// and it starts again after the snapshot.
+    Discard,
 }
 
 /// How far the disk is: the term and the index of the last entry of a finished save.

@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use crate::raft::{HardState, Log, Save};
-use crate::storage::{Memory, Storage};
+use crate::storage::Memory;
 
 /// What has been saved, and what is being saved.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +55,8 @@ impl Disk {
         if planted!(ForgetVote) {
             self.durable.forget_vote();
         }
-        self.durable.load().expect("memory does not fail")
+        let (hard_state, _, log) = self.durable.load();
+        (hard_state, log)
     }
 
     /// What is durable now.
@@ -64,6 +65,6 @@ impl Disk {
     }
 
     fn write(&mut self, save: Save) {
-        self.durable.save(&[save]).expect("memory does not fail");
+        self.durable.save(save);
     }
 }

@@ -23,7 +23,7 @@ use raftian::raft::{
     CallId, Config, Entry, HardState, Log, NodeId, NotProposed, Payload, Proposed, Raft, Ready,
     Reply, Request, RoleName, Save, Send,
 };
-use raftian::storage::{Memory, Storage};
+use raftian::storage::Memory;
 
 pub mod notation;
 
@@ -356,7 +356,7 @@ impl Cluster {
         }
         let node = self.node(id);
         let mark = save.mark();
-        node.disk.save(&[save]).expect("memory does not fail");
+        node.disk.save(save);
         node.saves_done += 1;
         self.release(id);
         if let Some(mark) = mark {
@@ -386,7 +386,7 @@ impl Cluster {
     pub fn restart(&mut self, id: NodeId) {
         let node = self.node(id);
         assert!(node.core.is_none(), "node {id} is not down");
-        let (hard_state, log) = node.disk.load().expect("memory does not fail");
+        let (hard_state, _, log) = node.disk.load();
         // A process's clock starts with the process.
         node.now = 0;
         node.core = Some(Raft::new(node.config.clone(), hard_state, log));
@@ -399,12 +399,11 @@ impl Cluster {
         }
         let node = self.node(id);
         node.disk = Memory::default();
-        node.disk
-            .save(&[Save {
-                hard_state: Some(hard_state),
-                entries: entries(1, terms),
-            }])
-            .expect("memory does not fail");
+        node.disk.save(Save {
+            hard_state: Some(hard_state),
+            entries: entries(1, terms),
+            ..Save::default()
+        });
         self.restart(id);
     }
 
