@@ -26,6 +26,19 @@ pub trait Storage: Send {
     fn idle(&mut self) -> Result<(), SaveError>;
 }
 
+/// What a node finds at its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Term and vote.
+    pub hard_state: HardState,
+    /// The latest snapshot.
+    pub snapshot: Option<Snapshot>,
+    /// What follows it, and perhaps a tail of what it covers.
+    pub log: Log,
+    /// What was repaired, one sentence each, for node.log.
+    pub notes: Vec<String>,
+}
+
 /// Why a save is not durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SaveError {
