@@ -59,7 +59,7 @@ pub use faulty::{Fault, FaultyDisk, Plan};
 pub use header::BadFile;
 pub use memory::MemoryDisk;
 pub use recover::Check;
-pub use store::{Recovered, Store};
+pub use store::Store;
 
 /// The format of the files that this program writes, and the only one that it reads.
 pub const FORMAT: u64 = 1;

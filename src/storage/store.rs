@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::raft::{HardState, Log, LogAfterSnapshot, Save, SaveSnapshot, Snapshot};
+use crate::raft::{HardState, LogAfterSnapshot, Save, SaveSnapshot};
 
 use super::disk::Disk;
 use super::error::OpenError;
@@ -14,7 +14,7 @@ use super::folder::Folder;
 use super::log::{LogWriter, Position};
 use super::recover::{self, Check, Found, Torn, io, snapshot_name};
 use super::state::{STATE_FILE, StateWriter};
-use super::{Identity, Options, SaveError, Storage};
+use super::{Identity, Options, Recovered, SaveError, Storage};
 
 /// What survives a node, in one folder.
 pub struct Store {
@@ -25,19 +25,6 @@ pub struct Store {
     snapshot: Option<String>,
     /// Why nothing can be promised any more.
     failed: Option<String>,
-}
-
-/// What a node finds when it starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recovered {
-    /// Term and vote.
-    pub hard_state: HardState,
-    /// The newest snapshot.
-    pub snapshot: Option<Snapshot>,
-    /// The log. It begins at the snapshot's last entry or before it.
-    pub log: Log,
-    /// What the node's operator should know, one line each.
-    pub notes: Vec<String>,
 }
 
 impl Store {
