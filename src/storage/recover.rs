@@ -134,7 +134,7 @@ fn read_state(disk: &dyn Disk, wanted: &Identity) -> Result<StateFile, OpenError
     Ok(state)
 }
 
-fn read_snapshot(
+pub(super) fn read_snapshot(
     disk: &dyn Disk,
     last_index: u64,
     last_term: u64,
