@@ -6,6 +6,8 @@
 #[path = "storage/support.rs"]
 mod support;
 
+#[path = "storage/document.rs"]
+mod document;
 #[path = "storage/faults.rs"]
 mod faults;
 #[path = "storage/rules.rs"]
