@@ -1,13 +1,14 @@
 //! What the store does when nothing goes wrong, and what it refuses.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use raftian::command::MAX_TEXT_BYTES;
 use raftian::raft::{LogAfterSnapshot, Payload, Save};
 use raftian::storage::{
     Disk, FaultyDisk, Identity, Memory, MemoryDisk, OpenError, Options, RealDisk, Recovered,
-    Storage, Store, segment,
+    SaveError, Storage, Store, segment,
 };
 
 use crate::support::*;
@@ -506,21 +507,24 @@ fn old_segments_go_when_a_snapshot_covers_them_and_the_log_that_is_kept_stays() 
 
 /// Writes down what it is asked to do.
 struct Recording {
-    disk: MemoryDisk,
+    disk: FaultyDisk,
     trace: Arc<Mutex<Vec<String>>>,
+    /// Whether there is no room, not even where bytes are already.
+    full: Arc<AtomicBool>,
 }
 
 impl Recording {
     fn new() -> (Recording, Arc<Mutex<Vec<String>>>) {
         let trace = Arc::new(Mutex::new(Vec::new()));
         let recording = Recording {
-            disk: MemoryDisk::default(),
+            disk: FaultyDisk::default(),
             trace: trace.clone(),
+            full: Arc::default(),
         };
         (recording, trace)
     }
 
-    fn told(&mut self, what: String) -> &mut MemoryDisk {
+    fn told(&mut self, what: String) -> &mut FaultyDisk {
         self.trace.lock().unwrap().push(what);
         &mut self.disk
     }
@@ -543,6 +547,12 @@ impl Disk for Recording {
         self.told(format!("append {name}")).append(name, bytes)
     }
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.full.load(Ordering::Relaxed) {
+            let half = &bytes[..bytes.len() / 2];
+            self.told(format!("write half {name}"))
+                .write_at(name, offset, half)?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.told(format!("write {name}"))
             .write_at(name, offset, bytes)
     }
@@ -691,4 +701,58 @@ fn a_damaged_copy_of_term_and_vote_is_told_and_written_again_and_two_are_refused
         });
         refused(&damaged);
     }
+}
+
+#[test]
+fn a_disk_that_has_no_room_even_in_place_refuses_and_loses_nothing() {
+    let (recording, _) = Recording::new();
+    let (disk, full) = (recording.disk.clone(), recording.full.clone());
+    let (mut store, _) = open(recording).unwrap();
+    let both = |state: Save, entries: Save| Save {
+        hard_state: state.hard_state,
+        ..entries
+    };
+    let first = both(save_state(1, None), save_entries(1, &[1, 1, 1]));
+    store.save_all(&mut vec![first.clone()]).unwrap();
+
+    // Entries that replace others, in the same batch, and enough for several segments.
+    let mut saves = vec![
+        save_entries(4, &[1; 9]),
+        save_entries(6, &[2; 12]),
+        save_snapshot(7, 2, LogAfterSnapshot::KeepFrom(5)),
+        save_entries(18, &[2]),
+    ];
+    saves[1].hard_state = Some(hard(2, Some(3)));
+    let mut state = Memory::default();
+    state.save(first);
+    let states = states(&state, &Step::Save(saves.clone()));
+
+    full.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert!(matches!(
+            store.save_all(&mut saves),
+            Err(SaveError::Full(_))
+        ));
+        assert_eq!((saves.len(), store.hard_state()), (4, hard(1, None)));
+    }
+    full.store(false, Ordering::Relaxed);
+    // Term and vote fit again, and then no entry.
+    saves[1].hard_state = None;
+    store.save_all(&mut vec![save_state(2, Some(3))]).unwrap();
+    full.store(true, Ordering::Relaxed);
+    for seed in 0..20 {
+        assert!(matches!(
+            store.save_all(&mut saves),
+            Err(SaveError::Full(_))
+        ));
+        let copy = FaultyDisk::new(disk.disk());
+        copy.crash(&mut rng(seed));
+        assert_one_of(&open(copy).unwrap().1, &states[1..], "");
+    }
+    full.store(false, Ordering::Relaxed);
+    store.save_all(&mut saves).unwrap();
+    assert!(saves.is_empty());
+    drop(store);
+    disk.kill();
+    assert_is(&open(disk).unwrap().1, states.last().unwrap());
 }
