@@ -306,7 +306,7 @@ fn a_log_or_a_snapshot_without_term_and_vote_is_refused() {
         }
         let error = refused(&FaultyDisk::new(without));
         assert!(
-            error.starts_with("hard-state: missing beside a log: "),
+            error.starts_with("hard-state: missing beside a log, "),
             "{error}"
         );
     }
