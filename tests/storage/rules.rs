@@ -756,3 +756,32 @@ fn a_disk_that_has_no_room_even_in_place_refuses_and_loses_nothing() {
     disk.kill();
     assert_is(&open(disk).unwrap().1, states.last().unwrap());
 }
+
+#[test]
+fn anything_behind_the_records_of_a_segment_that_another_follows_is_corruption() {
+    let disk = finished(&script()[..6]);
+    let length = disk.contents()[FIRST].len();
+    for at in [length - 1, records(&disk, FIRST).last().unwrap().1] {
+        let error = refused(&changed(&disk, FIRST, |bytes| bytes[at] = b'x'));
+        assert!(error.contains("and a segment follows"), "{error}");
+    }
+}
+
+#[test]
+fn a_crash_while_a_damaged_copy_of_term_and_vote_is_written_again_spoils_no_second_one() {
+    let disk = three_batches();
+    for copy in 1..=4 {
+        let damaged = changed(&disk, "hard-state", |bytes| bytes[4096 * copy] ^= 1);
+        for at in 0..24 {
+            for seed in 0..24 {
+                let disk = FaultyDisk::new(damaged.disk());
+                disk.plan(stop_at(at));
+                let _ = open_long(disk.clone());
+                disk.plan(None);
+                disk.crash(&mut rng(seed));
+                let (_, found) = open_long(disk).unwrap();
+                assert_eq!(found.hard_state, hard(1, None));
+            }
+        }
+    }
+}
