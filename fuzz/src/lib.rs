@@ -11,6 +11,7 @@
 //! be replayed.
 
 pub mod http_head;
+mod well_formed;
 pub mod xmlrpc;
 
 /// A check of any bytes.

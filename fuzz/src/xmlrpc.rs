@@ -8,8 +8,9 @@
 //!   it could be.
 //! * **Refusals.** A document that is refused is refused with a code of those that are documented,
 //!   in one sentence of bounded length, and the fault arrives at the caller as it was.
-//! * **Well-formedness comes first.** It does not depend on what the document is taken for: both
-//!   readers call it ill-formed, or neither.
+//! * **Well-formedness comes first.** It does not depend on what the document is taken for, and a
+//!   second reader that knows nothing of the first (`well_formed`) says the same. Only where elements
+//!   nest too deeply does the second one not know.
 //! * **Nothing beyond the end.** A document that is cut off, anywhere, is not read as another one.
 //! * **No accepted entry is unsendable.** The entries of an AppendEntries take no more bytes than
 //!   the core counts for them.
@@ -23,6 +24,7 @@ use raftian::rpc::xml::{
     MAX_DEPTH, MAX_VALUES, decode_call, decode_response, encode_call, encode_response,
 };
 
+use super::well_formed::well_formed;
 use super::{cuts, sum};
 
 /// Longest sentence of a fault, in bytes. The longest quotes 64 characters, escaped.
@@ -33,13 +35,16 @@ pub fn check(bytes: &[u8]) {
     let call = decode_call(bytes);
     let response = decode_response(bytes);
 
-    let ill_formed =
-        |fault: Option<&Fault>| fault.is_some_and(|f| f.code == Fault::NOT_WELL_FORMED);
+    let is_ill_formed = |fault: &Fault| fault.code == Fault::NOT_WELL_FORMED;
+    let ill_formed = call.as_ref().is_err_and(is_ill_formed);
     assert_eq!(
-        ill_formed(call.as_ref().err()),
-        ill_formed(response.as_ref().err()),
+        ill_formed,
+        response.as_ref().is_err_and(is_ill_formed),
         "{call:?} {response:?}"
     );
+    if let Some(well_formed) = well_formed(bytes) {
+        assert_ne!(ill_formed, well_formed, "{call:?}");
+    }
     for fault in call
         .as_ref()
         .err()
