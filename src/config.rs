@@ -38,12 +38,17 @@ const MAX_BYTES: u64 = 1 << 20;
 
 const MAX_HEARTBEAT_MS: u64 = 10_000;
 const MAX_ELECTION_TIMEOUT_MS: u64 = 60_000;
+const MAX_SNAPSHOT_ENTRIES: u64 = 1_000_000;
+/// The smallest piece of the log holds its head and a few entries.
+const SEGMENT_KIB: (u64, u64) = (4, 65_536);
 
 /// A configuration that has been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// What all nodes share.
     pub cluster: Cluster,
+    /// How a node keeps what it must not forget.
+    pub storage: Storage,
     /// 1 to 9 nodes, in the order of their ids.
     pub nodes: Vec<NodeConfig>,
     /// The file it came from, or what stands for it in messages.
@@ -65,6 +70,18 @@ pub struct Cluster {
     pub logs: PathBuf,
     /// The same for what a node must not forget.
     pub data: PathBuf,
+}
+
+/// How a node keeps what it must not forget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// Whether a save waits until the disk itself has it. Without, a machine that loses power can
+    /// lose what was acknowledged.
+    pub fsync: bool,
+    /// After so many entries a node writes a snapshot and cuts its log; at least 1.
+    pub snapshot_entries: u64,
+    /// The size of a piece of the log, in KiB; at least 4.
+    pub segment_kib: u64,
 }
 
 /// A replicated state machine.
@@ -97,6 +114,16 @@ impl Default for Cluster {
             election_timeout_ms: (150, 300),
             logs: PathBuf::from("logs"),
             data: PathBuf::from("data"),
+        }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Storage {
+        Storage {
+            fsync: true,
+            snapshot_entries: 10_000,
+            segment_kib: 1_024,
         }
     }
 }
@@ -148,9 +175,11 @@ impl Config {
         let raw = RawConfig::parse(text, &file)?;
         let judge = Judge { file: &file };
         let cluster = judge.cluster(&raw)?;
+        let storage = judge.storage(&raw)?;
         let nodes = judge.nodes(&raw, text)?;
         Ok(Config {
             cluster,
+            storage,
             nodes,
             source: path.to_path_buf(),
         })
@@ -175,6 +204,7 @@ impl Config {
         };
         Config {
             cluster: Cluster::default(),
+            storage: Storage::default(),
             nodes: (1..).zip(addresses).map(node).collect(),
             source: PathBuf::from("the embedded game"),
         }
@@ -188,6 +218,11 @@ impl Config {
     /// Where this node's orders.log and node.log go.
     pub fn logs_of(&self, node: &NodeConfig) -> PathBuf {
         self.cluster.logs.join(&node.name)
+    }
+
+    /// Where this node keeps what it must not forget.
+    pub fn data_of(&self, node: &NodeConfig) -> PathBuf {
+        self.cluster.data.join(&node.name)
     }
 
     /// Gives a node another address than the file does (`--address`).
@@ -327,6 +362,29 @@ impl Judge<'_> {
             return Err(self.error(line, key, &message));
         }
         Ok((heartbeat, (low, high)))
+    }
+
+    fn storage(&self, raw: &RawConfig) -> Result<Storage, ConfigError> {
+        let default = Storage::default();
+        let number = |key, at: &Option<At<i128>>, (min, max), default| match at {
+            Some(at) => self.number(key, at.line, at.value, min, max),
+            None => Ok(default),
+        };
+        Ok(Storage {
+            fsync: raw.fsync.as_ref().map_or(default.fsync, |at| at.value),
+            snapshot_entries: number(
+                "storage.snapshot_entries",
+                &raw.snapshot_entries,
+                (1, MAX_SNAPSHOT_ENTRIES),
+                default.snapshot_entries,
+            )?,
+            segment_kib: number(
+                "storage.segment_kib",
+                &raw.segment_kib,
+                SEGMENT_KIB,
+                default.segment_kib,
+            )?,
+        })
     }
 
     fn nodes(&self, raw: &RawConfig, text: &str) -> Result<Vec<NodeConfig>, ConfigError> {

@@ -72,6 +72,25 @@ impl Game {
         Game { players }
     }
 
+    /// The same players, with these hit points by id; or one sentence about why that is another
+    /// game.
+    pub fn restored(&self, hp: &[(NodeId, u32)]) -> Result<Game, String> {
+        let mut game = self.clone();
+        if hp.len() != game.players.len() {
+            let ours = game.players.len();
+            return Err(format!("it has {} players, not {ours}", hp.len()));
+        }
+        for player in &mut game.players {
+            let known = hp.iter().find(|(id, _)| *id == player.id);
+            let &(_, hp) = known.ok_or_else(|| format!("it has no player {}", player.id))?;
+            if hp > FULL_HP {
+                return Err(format!("player {} has {hp} hit points", player.id));
+            }
+            player.hp = hp;
+        }
+        Ok(game)
+    }
+
     /// Every player, in the order of their ids.
     pub fn players(&self) -> &[Player] {
         &self.players

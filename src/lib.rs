@@ -20,6 +20,7 @@
 //! | [`rpc`] | XML-RPC: documents, messages, methods, server, client |
 //! | [`orders_log`], [`logging`] | orders.log and node.log |
 //! | [`storage`] | what survives a node |
+//! | [`snapshot`] | a state machine written down |
 //! | [`game`] | the board and its rules |
 //! | [`machine`] | a state machine, exactly once, with a digest |
 //! | [`raft`] | the algorithm, and nothing but the algorithm |
@@ -40,6 +41,7 @@ pub mod orders_log;
 pub mod raft;
 pub mod rpc;
 pub mod sim;
+pub mod snapshot;
 pub mod status;
 pub mod storage;
 pub mod ui;

@@ -93,24 +93,47 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
-#[derive(Clone, Debug, Default)]
-struct Session {
+/// What is remembered of one client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Session {
     /// Answers by serial. Serials below `floor` are forgotten.
-    answers: BTreeMap<u64, Answer>,
-    floor: u64,
+    pub answers: BTreeMap<u64, Answer>,
+    /// The oldest serial that is not refused.
+    pub floor: u64,
     /// Index of the session's latest command: its age, in log positions.
-    last_index: u64,
+    pub last_index: u64,
 }
 
 /// Every client's recent answers.
-#[derive(Clone, Debug, Default)]
-struct Sessions {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sessions {
     clients: BTreeMap<String, Session>,
     /// (last index, client), to find the one that has been silent for longest.
     by_age: BTreeSet<(u64, String)>,
 }
 
 impl Sessions {
+    /// The sessions that a snapshot holds, by client.
+    pub fn restored(clients: BTreeMap<String, Session>) -> Sessions {
+        let age = |(client, session): (&String, &Session)| (session.last_index, client.clone());
+        Sessions {
+            by_age: clients.iter().map(age).collect(),
+            clients,
+        }
+    }
+
+    /// Every client and its session, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Session)> {
+        self.clients
+            .iter()
+            .map(|(client, session)| (client.as_str(), session))
+    }
+
+    /// What this command was answered, if it was applied and is remembered.
+    fn answer(&self, client: &str, serial: u64) -> Option<&Answer> {
+        self.clients.get(client)?.answers.get(&serial)
+    }
+
     /// The session of `client`, now the youngest. Makes room for it when it is new.
     fn touch(&mut self, client: &str, index: u64) -> &mut Session {
         if !self.clients.contains_key(client)
@@ -157,6 +180,26 @@ impl<S: StateMachine> Machine<S> {
             last_applied: 0,
             digest: FIRST_DIGEST.to_string(),
         }
+    }
+
+    /// A machine as it was after the entry at `last_applied`, with that digest.
+    pub fn restored(state: S, sessions: Sessions, last_applied: u64, digest: String) -> Machine<S> {
+        Machine {
+            state,
+            sessions,
+            last_applied,
+            digest,
+        }
+    }
+
+    /// What is remembered of each client.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// What this command was answered, if it was applied and is remembered.
+    pub fn answer(&self, client: &str, serial: u64) -> Option<&Answer> {
+        self.sessions.answer(client, serial)
     }
 
     /// The application, to look at.

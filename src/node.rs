@@ -21,9 +21,9 @@
 //! | peer x (n-1) | one call at a time to its peer | `peer` |
 //! | HTTP | reads a question, waits for the answer, writes it | `endpoint`, [`crate::rpc::http`] |
 //!
-//! Caveats: state lives in memory. A node that has ended is forgotten with all that it knew, its
-//! vote included (see [`crate::storage`]). Nothing authenticates a peer: whoever reaches the port
-//! can pass for a member.
+//! A node whose disk fails ends: it tells whoever started it, and answers nothing any more.
+//!
+//! Caveat: nothing authenticates a peer. Whoever reaches the port can pass for a member.
 
 mod disk;
 pub mod driver;
@@ -43,17 +43,19 @@ use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::{Config, NodeConfig};
 use crate::game::Game;
 use crate::logging::NodeLog;
+use crate::machine::Machine;
 use crate::orders_log::OrdersLog;
-use crate::raft::{self, Raft};
+use crate::raft::{self, CheckSnapshot, Raft, Snapshot};
 use crate::rpc::client::Client;
 use crate::rpc::codec;
 use crate::rpc::http::{Limits, Server};
-use crate::storage::Memory;
+use crate::snapshot::{self, Document};
+use crate::storage::{Recovered, Storage};
 
 use driver::{Driver, Parts, Peer};
 use queues::{Commands, Orders};
@@ -72,6 +74,12 @@ pub struct Setup<'a> {
     pub listener: TcpListener,
     /// Who is shown what happens, if anyone.
     pub view: Option<Box<dyn Orders>>,
+    /// Where the node keeps what it must not forget.
+    pub storage: Box<dyn Storage>,
+    /// What it has not forgotten.
+    pub recovered: Recovered,
+    /// Told why, when the node ends because its disk has failed.
+    pub on_failure: Box<dyn FnOnce(&str) + Send>,
     /// The node's orders.log.
     pub orders_log: OrdersLog,
     /// The node's node.log.
@@ -95,6 +103,9 @@ impl Node {
             node,
             listener,
             view,
+            storage,
+            recovered,
+            on_failure,
             orders_log,
             log,
             max_connections,
@@ -104,12 +115,29 @@ impl Node {
             "{} (node {}) of cluster {:?} starts at {}",
             node.name, node.id, config.cluster.name, node.address
         );
-        let storage = Memory::default();
-        let (hard_state, _, entries) = storage.load();
-        let raft = Raft::new(core_config(config, node), hard_state, entries);
+        for note in &recovered.notes {
+            warn!("{note}");
+        }
+        let Recovered {
+            hard_state,
+            snapshot,
+            log: entries,
+            ..
+        } = recovered;
+        info!(
+            "recovered term {}, a snapshot of index {}, a log up to {}",
+            hard_state.current_term,
+            snapshot.as_ref().map_or(0, |snapshot| snapshot.last_index),
+            entries.last_index()
+        );
+        let game = Game::new(config.nodes.iter().map(|n| (n.id, n.name.clone())));
+        let machine = restored(game, snapshot.as_ref()).map_err(io::Error::other)?;
+        let core = core_config(config, node, machine.state());
         let driver = Driver::new(Parts {
-            raft,
-            game: Game::new(config.nodes.iter().map(|n| (n.id, n.name.clone()))),
+            raft: Raft::new(core, hard_state, snapshot, entries),
+            machine,
+            snapshot_entries: config.storage.snapshot_entries,
+            address: node.address.clone(),
             name: node.name.clone(),
             client: format!("{}-{:016x}", node.name, rand::random::<u64>()),
             peers: others(config, node)
@@ -123,7 +151,7 @@ impl Node {
         let (saves, to_save) = mpsc::channel();
         threads.push(spawn("disk", &log, {
             let inbox = inbox.clone();
-            move || disk::work(Box::new(storage), &to_save, &inbox)
+            move || disk::work(storage, &to_save, &inbox)
         })?);
         let mut mailboxes = BTreeMap::new();
         // What has not been answered in the shortest election timeout is of no use any more.
@@ -138,7 +166,11 @@ impl Node {
             mailboxes.insert(to.id, mailbox);
         }
         let runner = Runner::new(driver, mailboxes, saves, view, orders_log);
-        threads.push(spawn("driver", &log, move || runner.run(&events))?);
+        threads.push(spawn("driver", &log, move || {
+            if let Some(reason) = runner.run(&events) {
+                on_failure(&reason);
+            }
+        })?);
 
         let limits = Limits {
             max_connections,
@@ -186,7 +218,25 @@ impl Drop for Node {
     }
 }
 
-fn core_config(config: &Config, node: &NodeConfig) -> raft::Config {
+/// The state machine after the snapshot, or after nothing; or why the snapshot is of no use.
+fn restored(game: Game, snapshot: Option<&Snapshot>) -> Result<Machine<Game>, String> {
+    let Some(snapshot) = snapshot else {
+        return Ok(Machine::new(game));
+    };
+    Document::of_snapshot(snapshot)
+        .and_then(|document| document.machine(&game))
+        .map_err(|why| {
+            format!("its snapshot is of another game: {why}; give it another folder with --data")
+        })
+}
+
+/// What the driver's core is told. Snapshots must be of this game.
+fn core_config(config: &Config, node: &NodeConfig, game: &Game) -> raft::Config {
+    let game = game.clone();
+    let check = move |snapshot: &Snapshot| {
+        let document = Document::of_snapshot(snapshot)?;
+        document.machine(&game).map(|_| ())
+    };
     raft::Config {
         id: node.id,
         voters: config.nodes.iter().map(|node| node.id).collect(),
@@ -196,6 +246,10 @@ fn core_config(config: &Config, node: &NodeConfig) -> raft::Config {
         max_batch_entries: codec::MAX_BATCH_ENTRIES,
         max_batch_bytes: codec::MAX_BATCH_BYTES,
         max_uncommitted: MAX_UNCOMMITTED,
+        max_part_bytes: codec::MAX_PART_BYTES,
+        max_snapshot_bytes: snapshot::MAX_BYTES,
+        keep_while_sending: 4 * config.storage.snapshot_entries,
+        check_snapshot: CheckSnapshot(Arc::new(check)),
     }
 }
 

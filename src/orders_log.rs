@@ -16,15 +16,19 @@
 //! file that is too short but not one with a gap. The first failure, the recovery and the giving
 //! up are each told once through `tracing`, and [`OrdersLog::problem`] tells a view.
 //!
+//! A node that starts again goes on with its file ([`OrdersLog::resume`]): it applies entries anew
+//! whose lines are there, and these are not repeated. A node that has caught up by a snapshot goes
+//! on at the next index: the lines between are in the other nodes' files, and the digests join
+//! them, which [`verify`] checks.
+//!
 //! Caveats: a write is not an fsync, so a machine that loses power can lose lines that a
-//! player has seen. A disk that hangs instead of failing holds up whoever calls
-//! [`OrdersLog::flush`]. Each node starts its file with entry 1; a node that starts from a snapshot
-//! would start later, which [`verify`] does not accept.
+//! player has seen; where the node has a snapshot of them by then, they stay missing. A disk that
+//! hangs instead of failing holds up whoever calls [`OrdersLog::flush`].
 
 mod verify;
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 pub use verify::{Checked, Report, VerifyError, verify};
@@ -44,6 +48,8 @@ pub struct OrdersLog<W: Write = File> {
     /// `None` after giving up.
     file: Option<W>,
     path: PathBuf,
+    /// Index and digest of the last line of an earlier run.
+    resumed: (u64, String),
     /// What the file does not have yet.
     waiting: Vec<u8>,
     problem: Option<String>,
@@ -70,6 +76,37 @@ impl OrdersLog {
         Ok(OrdersLog::new(file, path))
     }
 
+    /// Goes on with the orders.log in `dir`, of a node that has not forgotten what it says; starts
+    /// a new one where there is none. Half a line at its end is cut off. A file that does not end
+    /// in an order is no orders.log, and is moved aside.
+    pub fn resume(dir: &Path) -> io::Result<OrdersLog> {
+        let path = dir.join(FILE_NAME);
+        let mut file = match OpenOptions::new().read(true).append(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return OrdersLog::create(dir),
+            Err(error) => return Err(error),
+        };
+        let length = file.seek(SeekFrom::End(0))?;
+        // The last line begins within this, and half a line may follow it.
+        let begin = length.saturating_sub(2 * verify::MAX_LINE as u64);
+        file.seek(SeekFrom::Start(begin))?;
+        let mut tail = Vec::new();
+        (&mut file).take(length - begin).read_to_end(&mut tail)?;
+        let whole = tail
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .map_or(0, |at| at + 1);
+        let Some(last) = last_order(&tail[..whole], begin == 0) else {
+            return OrdersLog::create(dir);
+        };
+        if whole < tail.len() {
+            file.set_len(begin + whole as u64)?;
+        }
+        let mut log = OrdersLog::new(file, path);
+        log.resumed = last;
+        Ok(log)
+    }
+
     /// A log that could not be created and writes nothing, so that the node can run without:
     /// tells the problem now, and to whoever asks later.
     pub fn without_file(dir: &Path, error: &io::Error) -> OrdersLog {
@@ -79,6 +116,7 @@ impl OrdersLog {
         OrdersLog {
             file: None,
             path,
+            resumed: (0, String::new()),
             waiting: Vec::new(),
             problem: Some(problem),
         }
@@ -91,14 +129,28 @@ impl<W: Write> OrdersLog<W> {
         OrdersLog {
             file: Some(writer),
             path,
+            resumed: (0, String::new()),
             waiting: Vec::new(),
             problem: None,
         }
     }
 
-    /// Adds an order's line. It is in the file after the next [`OrdersLog::flush`], or earlier.
+    /// Adds an order's line, unless an earlier run has written it. It is in the file after the next
+    /// [`OrdersLog::flush`], or earlier.
     pub fn append(&mut self, order: &Order) {
         if self.file.is_none() {
+            return;
+        }
+        let (last_index, last_digest) = &self.resumed;
+        if order.index <= *last_index {
+            if order.index == *last_index && order.digest != *last_digest {
+                self.end(format!(
+                    "{} is another game's: line {last_index} says {last_digest} and not {}; move \
+                     it away and start the node again",
+                    self.path.display(),
+                    order.digest
+                ));
+            }
             return;
         }
         self.waiting.extend_from_slice(order.line().as_bytes());
@@ -154,10 +206,14 @@ impl<W: Write> OrdersLog<W> {
     }
 
     fn give_up(&mut self) {
-        let problem = format!(
+        self.end(format!(
             "{} ends early: the disk refused it for too long",
             self.path.display()
-        );
+        ));
+    }
+
+    /// Nothing is written any more.
+    fn end(&mut self, problem: String) {
         tracing::error!("{problem}");
         self.problem = Some(problem);
         self.file = None;
@@ -169,6 +225,18 @@ impl<W: Write> Drop for OrdersLog<W> {
     fn drop(&mut self) {
         self.flush();
     }
+}
+
+/// Index and digest of the last of these lines; (0, "") for none. `None`: that is no order.
+fn last_order(lines: &[u8], from_start: bool) -> Option<(u64, String)> {
+    let Some(line) = lines.strip_suffix(b"\n") else {
+        return from_start.then(|| (0, String::new()));
+    };
+    let line = line.rsplit(|&b| b == b'\n').next()?;
+    let mut columns = str::from_utf8(line).ok()?.split('\t');
+    let index = columns.next()?.parse().ok()?;
+    let digest = columns.nth(3)?.to_string();
+    columns.next().is_none().then_some((index, digest))
 }
 
 /// Like `write_all`, and says how many bytes were written before an error.

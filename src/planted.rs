@@ -64,6 +64,10 @@ pub enum Bug {
     HintIgnored,
     /// Replies leave before the save that they promise.
     PromiseBeforeSave,
+    /// A vote, or a request for votes, leaves before it is saved.
+    VoteBeforeSave,
+    /// An acknowledgement leaves before the entries are saved.
+    AcknowledgeBeforeSave,
     /// A client is answered when its command is appended, not when it is applied.
     AnswerBeforeCommit,
     /// A repeated command is applied again.
@@ -84,6 +88,10 @@ pub enum Bug {
     ForwardLosesOne,
     /// A command that was overwritten is not sent again.
     OverwrittenForgotten,
+    /// An append that begins before the snapshot's end is taken for a conflict.
+    CoveredIsConflict,
+    /// A snapshot that is older than what is committed is installed all the same.
+    InstallOld,
     /// Of several who wait for one command, only the first is answered.
     WaiterForgotten,
 }

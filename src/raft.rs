@@ -13,8 +13,8 @@
 //!  tick(now)  propose(commands)  request(request)  reply(from, call, reply)  lost(to, call)  saved(mark)
 //!      |             |                 |                    |                     |              |
 //!      +-------------+-----------------+----- Raft ---------+---------------------+--------------+
-//!                                              |
-//!                    Ready { send, save, after_save, reply, committed }
+//!                                              |              compact(snapshot)  disk_full(yes or no)
+//!                    Ready { send, save, after_save, reply, install, committed }
 //! ```
 //!
 //! Whoever runs it carries a [`Ready`] out, in the order that its documentation fixes. That is what
@@ -23,15 +23,14 @@
 //! Time is a number of milliseconds that never goes back. `tick` tells it; the other inputs happen
 //! at the time told last; [`Raft::deadline`] says when the next `tick` has something to do.
 //!
-//! Where to read on: `election` (5.2, 5.4.1), `replication` (5.3, 5.4.2), [`log`], `progress`
-//! and [`quorum`] (the leaves), [`message`] and [`ready`] (what goes in and out).
+//! Where to read on: `election` (5.2, 5.4.1), `replication` (5.3, 5.4.2), `snapshot` (7), [`log`],
+//! `progress` and [`quorum`] (the leaves), [`message`] and [`ready`] (what goes in and out).
 //!
 //! Caveats:
 //! - Membership is static. A request from anyone else is refused and changes nothing.
 //! - A leader that has lost contact with the majority goes on believing that it leads until it
 //!   hears of a higher term. It commits nothing meanwhile.
 //! - There is no pre-vote: a node that comes back from a partition forces one election.
-//! - The log is never compacted.
 //! - The core trusts what it is told of saves: a disk that lies is not tolerated, and a node that
 //!   returns without its term, vote and log is a different node under an old name (the paper's
 //!   failure model excludes it; a majority of such nodes can lose committed entries).
@@ -53,12 +52,14 @@ pub mod quorum;
 pub mod ready;
 mod replication;
 mod role;
+mod snapshot;
 
 pub use log::Log;
 pub use message::*;
 pub use ready::*;
 pub use role::RoleName;
 use role::{Candidate, Follower, Leader, Role};
+use snapshot::Staged;
 
 /// A node's id: 1 and up, unique in its cluster.
 pub type NodeId = u64;
@@ -83,6 +84,27 @@ pub struct Config {
     /// How many entries beyond its commit index fill a leader up. What is proposed at once while it
     /// is not full is taken as a whole.
     pub max_uncommitted: u64,
+    /// Most bytes of a snapshot in one InstallSnapshot.
+    pub max_part_bytes: usize,
+    /// A larger snapshot is not taken from a leader.
+    pub max_snapshot_bytes: usize,
+    /// How many entries more are kept for a peer that is being sent a snapshot, so that it can go
+    /// on from the snapshot's end.
+    pub keep_while_sending: u64,
+    /// Asked before a leader's snapshot takes the place of anything.
+    pub check_snapshot: CheckSnapshot,
+}
+
+/// Whether the state machine can read a snapshot, or one sentence about why not.
+#[derive(Clone)]
+pub struct CheckSnapshot(pub Arc<Check>);
+
+type Check = dyn Fn(&Snapshot) -> Result<(), String> + std::marker::Send + Sync;
+
+impl fmt::Debug for CheckSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CheckSnapshot")
+    }
 }
 
 /// One node's share of the algorithm.
@@ -95,16 +117,22 @@ pub struct Raft {
     current_term: u64,
     /// Who got this node's vote in `current_term`; cleared whenever the term grows.
     voted_for: Option<NodeId>,
-    /// The entries; starts empty.
+    /// The entries that are kept; starts empty.
     log: Log,
+    /// What stands in for the entries that are not; `None` before the first.
+    snapshot: Option<Snapshot>,
 
-    // Volatile state (figure 2). Starts at zero with each start of the process.
+    // Volatile state (figure 2). Starts with each start of the process at the snapshot's end.
     /// Highest index known to be committed; only grows.
     commit_index: u64,
     /// Highest index handed out to be applied; only grows, at most `commit_index`.
     last_applied: u64,
 
     role: Role,
+    /// The parts of a snapshot that the leader is sending.
+    staged: Option<Staged>,
+    /// The disk has no room: what is appended here would never be saved.
+    disk_full: bool,
     /// The time told last.
     now: u64,
     rng: Xoshiro256PlusPlus,
@@ -135,7 +163,7 @@ pub enum NotProposed {
 }
 
 /// Why a request was not processed. It changed no term and reset no timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejected {
     /// The sender is no member of this cluster, or is this very node.
     NotAMember(NodeId),
@@ -153,6 +181,8 @@ pub enum Rejected {
         /// The committed index.
         index: u64,
     },
+    /// The state machine cannot read the snapshot.
+    BadSnapshot(String),
 }
 
 impl fmt::Display for Rejected {
@@ -171,6 +201,7 @@ impl fmt::Display for Rejected {
                 "the sender's log contradicts entry {index}, which is committed here: \
                  too many nodes have lost their logs"
             ),
+            Rejected::BadSnapshot(why) => write!(f, "the snapshot is of no use: {why}"),
         }
     }
 }
@@ -178,8 +209,14 @@ impl fmt::Display for Rejected {
 impl std::error::Error for Rejected {}
 
 impl Raft {
-    /// A follower with what its disk remembers.
-    pub fn new(config: Config, hard_state: HardState, log: Log) -> Raft {
+    /// A follower with what its disk remembers. Whoever calls gives the state machine the same
+    /// snapshot.
+    pub fn new(
+        config: Config,
+        hard_state: HardState,
+        snapshot: Option<Snapshot>,
+        log: Log,
+    ) -> Raft {
         assert!(
             config.voters.contains(&config.id),
             "a node is a member of its own cluster"
@@ -189,16 +226,28 @@ impl Raft {
             config.heartbeat < min && min <= max,
             "a leader must be able to speak before followers lose patience"
         );
+        let covered = snapshot.as_ref().map_or(0, |snapshot| snapshot.last_index);
+        assert!(
+            log.base_index() <= covered && covered <= log.last_index(),
+            "snapshot and log leave no gap"
+        );
+        check!(
+            log.last_term() <= hard_state.current_term,
+            "a term is saved before its entries"
+        );
         let mut raft = Raft {
             current_term: hard_state.current_term,
             voted_for: hard_state.voted_for,
             log,
-            commit_index: 0,
-            last_applied: 0,
+            snapshot,
+            commit_index: covered,
+            last_applied: covered,
             role: Role::Follower(Follower {
                 leader: None,
                 election_deadline: 0,
             }),
+            staged: None,
+            disk_full: false,
             now: 0,
             // Two nodes with one seed must not draw the same timeouts forever.
             rng: Xoshiro256PlusPlus::seed_from_u64(
@@ -223,7 +272,14 @@ impl Raft {
             })
             | Role::Candidate(Candidate {
                 election_deadline, ..
-            }) if now >= *election_deadline => self.become_candidate(),
+            }) if now >= *election_deadline => {
+                if self.disk_full {
+                    // A leader that can save nothing is of no use to anybody.
+                    self.wait_for_another();
+                } else {
+                    self.become_candidate();
+                }
+            }
             Role::Follower(_) => {}
             Role::Candidate(_) => self.ask_for_votes_again(),
             Role::Leader(_) => self.replicate(),
@@ -289,6 +345,7 @@ impl Raft {
                 ));
             }
             Request::RequestVote(request) => Reply::RequestVote(self.handle_request_vote(&request)),
+            Request::InstallSnapshot(request) => self.handle_install_snapshot(request)?,
         };
         self.ready.reply = Some(reply);
         Ok(self.finish())
@@ -305,6 +362,7 @@ impl Raft {
         match reply {
             Reply::AppendEntries(reply) => self.handle_append_reply(from, call, &reply),
             Reply::RequestVote(reply) => self.handle_vote_reply(from, call, &reply),
+            Reply::InstallSnapshot(reply) => self.handle_install_reply(from, call, &reply),
         }
         self.finish()
     }
@@ -341,6 +399,16 @@ impl Raft {
             leader.saved_index = leader.saved_index.max(mark.index);
             self.advance_commit_index();
             self.replicate();
+        }
+        self.finish()
+    }
+
+    /// The disk has no room left, or has some again. Without room a node leads nobody: it steps
+    /// down, and does not campaign. It votes all the same, because that is always saved.
+    pub fn disk_full(&mut self, is_full: bool) -> Ready {
+        self.disk_full = is_full;
+        if is_full && !matches!(self.role, Role::Follower(_)) {
+            self.become_follower(self.current_term, None);
         }
         self.finish()
     }
@@ -394,6 +462,16 @@ impl Raft {
         self.last_applied
     }
 
+    /// The latest snapshot.
+    pub fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_ref()
+    }
+
+    /// Whether the disk has no room.
+    pub fn is_disk_full(&self) -> bool {
+        self.disk_full
+    }
+
     /// The log.
     pub fn log(&self) -> &Log {
         &self.log
@@ -434,6 +512,7 @@ impl Raft {
         check!(term >= self.current_term, "terms never go back");
         if term > self.current_term {
             self.current_term = term;
+            self.staged = None;
             if !planted!(VoteKept) {
                 self.voted_for = None;
             }
@@ -453,6 +532,12 @@ impl Raft {
         });
     }
 
+    /// Lets another node lead: follows nobody until one is heard.
+    fn wait_for_another(&mut self) {
+        self.become_follower(self.current_term, None);
+        self.reset_election_timer();
+    }
+
     /// Starts an election (5.2): next term, a vote for itself, and requests to all others.
     fn become_candidate(&mut self) {
         assert!(
@@ -460,6 +545,7 @@ impl Raft {
             "a leader has nothing to campaign for"
         );
         self.current_term += 1;
+        self.staged = None;
         self.voted_for = Some(self.config.id);
         self.role = Role::Candidate(Candidate {
             // Counted at once, though not yet saved: the requests leave after the save, so any

@@ -1,17 +1,96 @@
-//! Where a node keeps what must survive it: term, vote and log.
+//! Where a node keeps what must survive it: term, vote, log and snapshot.
 //!
-//! [`Storage`] is all that the rest of the program knows of it. The one implementation so far is
-//! [`Memory`], which survives a crash in the simulator (minus the saves that had not finished) and
-//! nothing at all in a real process.
+//! [`Storage`] is all that the rest of the program knows of it. [`Store`] is the one that survives:
+//! files in one folder, on a [`Disk`]. [`Memory`] lives as long as its value.
 //!
-//! Caveat: a real process that restarts has therefore forgotten its vote and its log. It is a
-//! stranger under an old name: it may vote twice in a term, and a majority that counts it may lack
-//! an entry that was committed with its help. Restart one node at a time, and wait until it has
-//! caught up.
+//! ```text
+//! data/bob1/
+//!     lock                                    locked by the process that runs the node
+//!     hard-state                              term and vote
+//!     log-0000000000000001                    the log, in segments
+//!     log-0000000000000002
+//!     snapshot-00000000000000000017-3.json    the state after entry 17, which is of term 3
+//! ```
+//!
+//! What it promises:
+//!
+//! - A save that is done survives: a crash of the process or the machine at any time loses nothing
+//!   of it.
+//! - A batch of saves costs one write and one sync of the log, and one more of each where term or
+//!   vote changed.
+//! - Damage is noticed and refused, never repaired by leaving something out. Only the end of the
+//!   log may be cut: a batch that was never finished, so that nobody was promised anything.
+//! - A full disk loses nothing, and term and vote still fit.
+//!
+//! Where to read on: `store` (what a save does), `recover` (what a start does), `segment` and
+//! `state` (the files, and how they are judged), `record` (one entry), [`disk`] (what is asked of
+//! an operating system), and docs/STORAGE.md.
+//!
+//! Caveats:
+//! - Until the next save, or until [`Storage::idle`], damage to the very last batch looks like a
+//!   batch that was never finished ([`Store::unjudged`]).
+//! - If the last segment is lost as a whole, with its name, the log ends before it and nothing
+//!   tells. The same goes for a folder that is replaced by an earlier copy of itself: the node has
+//!   then forgotten votes and entries that others count on.
+//! - On a file system that never writes in place, room that was taken before is not reserved.
+
+mod chain;
+pub mod disk;
+mod error;
+pub mod faulty;
+mod folder;
+mod header;
+mod line;
+mod log;
+mod memory;
+pub mod record;
+mod recover;
+pub mod segment;
+pub mod state;
+mod store;
 
 use std::fmt;
 
-use crate::raft::{Entry, HardState, Log, LogAfterSnapshot, Save, Snapshot};
+use crate::raft::{Entry, HardState, Log, LogAfterSnapshot, NodeId, Save, Snapshot};
+
+pub use disk::{Disk, LOCK_FILE, RealDisk};
+pub use error::OpenError;
+pub use faulty::{Fault, FaultyDisk, Plan};
+pub use header::BadFile;
+pub use memory::MemoryDisk;
+pub use recover::Check;
+pub use store::Store;
+
+/// The format of the files that this program writes, and the only one that it reads.
+pub const FORMAT: u64 = 1;
+
+/// Whose data it is. Files say so, and those of anybody else are refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The node's id.
+    pub node: NodeId,
+}
+
+/// How data is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether to wait until the disk says that it has what was written. Without, a crash of the
+    /// process loses nothing and a crash of the machine may lose anything.
+    pub fsync: bool,
+    /// Length of a segment of the log. A longer entry gets a longer one.
+    pub segment_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            fsync: true,
+            segment_bytes: 1 << 20,
+        }
+    }
+}
 
 /// A node's disk, as the disk thread sees it.
 pub trait Storage: Send {
@@ -24,6 +103,19 @@ pub trait Storage: Send {
 
     /// Nothing has been saved for a while: time for what can wait.
     fn idle(&mut self) -> Result<(), SaveError>;
+}
+
+/// What a node finds at its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Term and vote.
+    pub hard_state: HardState,
+    /// The latest snapshot.
+    pub snapshot: Option<Snapshot>,
+    /// What follows it, and perhaps a tail of what it covers.
+    pub log: Log,
+    /// What was repaired, one sentence each, for node.log.
+    pub notes: Vec<String>,
 }
 
 /// Why a save is not durable.

@@ -13,10 +13,11 @@ use raftian::node::event::{
     Forward, ForwardReply, PeerReply, PeerRequest, Question, Refusal, Response,
 };
 use raftian::raft::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, Entry, MAX_TERM, Payload, Rejected, Reply,
-    Request, RequestVote, RequestVoteReply, RoleName,
+    AppendEntries, AppendEntriesReply, AppendOutcome, Entry, InstallOutcome, InstallSnapshot,
+    InstallSnapshotReply, MAX_TERM, Payload, Rejected, Reply, Request, RequestVote,
+    RequestVoteReply, RoleName,
 };
-use raftian::rpc::codec::{self, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
+use raftian::rpc::codec::{self, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_PART_BYTES};
 use raftian::rpc::http::Limits;
 use raftian::rpc::methods::{self, Asked, ReplyKind};
 use raftian::rpc::value::Fault;
@@ -80,7 +81,25 @@ fn request() -> impl Strategy<Value = PeerRequest> {
             commands,
         })
     });
-    prop_oneof![append, vote, forward, Just(PeerRequest::Status)]
+    let install = (
+        (number(), number(), number(), number(), number()),
+        vec(any::<u8>(), 0..50),
+        any::<bool>(),
+    )
+        .prop_map(
+            |((term, leader_id, last_included_index, last_included_term, offset), data, done)| {
+                PeerRequest::Raft(Request::InstallSnapshot(InstallSnapshot {
+                    term,
+                    leader_id,
+                    last_included_index,
+                    last_included_term,
+                    offset,
+                    data,
+                    done,
+                }))
+            },
+        );
+    prop_oneof![append, vote, install, forward, Just(PeerRequest::Status)]
 }
 
 fn reply() -> impl Strategy<Value = PeerReply> {
@@ -99,9 +118,20 @@ fn reply() -> impl Strategy<Value = PeerReply> {
         (number(), number()).prop_map(|(term, index)| ForwardReply::Appended { term, index }),
         option::of(number()).prop_map(|leader| ForwardReply::NotAppended { leader }),
     ];
+    let outcome = prop_oneof![
+        Just(InstallOutcome::Installed),
+        number().prop_map(InstallOutcome::Next),
+    ];
+    let install = (number(), outcome).prop_map(|(term, outcome)| {
+        PeerReply::Raft(Reply::InstallSnapshot(InstallSnapshotReply {
+            term,
+            outcome,
+        }))
+    });
     prop_oneof![
         append,
         vote,
+        install,
         forward.prop_map(PeerReply::Forward),
         status().prop_map(PeerReply::Status),
     ]
@@ -171,7 +201,10 @@ proptest! {
         let (kind, response) = match reply.clone() {
             PeerReply::Raft(Reply::AppendEntries(reply)) =>
                 (ReplyKind::AppendEntries, Response::Raft(Reply::AppendEntries(reply))),
-            PeerReply::Raft(reply) => (ReplyKind::RequestVote, Response::Raft(reply)),
+            PeerReply::Raft(Reply::RequestVote(reply)) =>
+                (ReplyKind::RequestVote, Response::Raft(Reply::RequestVote(reply))),
+            PeerReply::Raft(Reply::InstallSnapshot(reply)) =>
+                (ReplyKind::InstallSnapshot, Response::Raft(Reply::InstallSnapshot(reply))),
             PeerReply::Forward(reply) => (ReplyKind::Forward, Response::Forward(reply)),
             PeerReply::Status(status) => (ReplyKind::Status, Response::Status(status)),
         };
@@ -198,7 +231,8 @@ proptest! {
     #[test]
     fn any_value_in_place_of_a_message_is_a_fault_and_no_panic(
         method in prop_oneof![
-            Just("append_entries_rpc"), Just("request_vote_rpc"), Just("forward_rpc"),
+            Just("append_entries_rpc"), Just("request_vote_rpc"), Just("install_snapshot_rpc"),
+            Just("forward_rpc"),
             Just("submit_rpc"), Just("game.attack"), Just("system.methodHelp"),
         ],
         wrong in vec(prop_oneof![
@@ -217,6 +251,23 @@ proptest! {
             prop_assert_eq!(fault.code, Fault::WRONG_PARAMETERS, "{}", fault);
         }
     }
+}
+
+#[test]
+fn the_largest_part_of_a_snapshot_fits_into_one_body() {
+    let body = methods::call(&PeerRequest::Raft(Request::InstallSnapshot(
+        InstallSnapshot {
+            term: MAX_TERM,
+            leader_id: u64::MAX >> 1,
+            last_included_index: u64::MAX >> 1,
+            last_included_term: MAX_TERM,
+            offset: u64::MAX >> 1,
+            data: vec![255; MAX_PART_BYTES],
+            done: true,
+        },
+    )));
+    assert!(body.len() <= Limits::default().max_body);
+    assert!(methods::read(&body).0.is_ok());
 }
 
 /// An AppendEntries with the largest numbers there are around these entries.

@@ -104,12 +104,37 @@ fn each_mistake_is_one_line_with_file_line_and_key() {
         (
             format!("\nzzz = 1\n{NODE}"),
             "my.toml:2: zzz: unknown key",
-            "the keys here are cluster, node",
+            "the keys here are cluster, storage, node",
         ),
         (
             format!("{NODE}\n[[nodes]]\nid = 2"),
             "my.toml:6: nodes: unknown key",
             "did you mean node?",
+        ),
+        (
+            format!("fsync = true\n{NODE}"),
+            "my.toml:1: fsync: unknown key",
+            "below [storage]?",
+        ),
+        (
+            cluster("snapshot_entries = 5"),
+            "my.toml:2: cluster.snapshot_entries: unknown key",
+            "below [storage]?",
+        ),
+        (
+            format!("[storage]\nfsync = 1\n{NODE}"),
+            "my.toml:2: storage.fsync: write true or false",
+            "integer",
+        ),
+        (
+            format!("[storage]\nsnapshot_entries = 0\n{NODE}"),
+            "my.toml:2: storage.snapshot_entries:",
+            "1",
+        ),
+        (
+            format!("storage = 5\n{NODE}"),
+            "my.toml:1: storage: write a table: [storage]",
+            "integer",
         ),
         (
             cluster("heartbeat = 50"),

@@ -19,6 +19,7 @@ use raftian::rpc::http::{Limits, bind};
 use raftian::rpc::methods::{self, Asked};
 use raftian::rpc::value::{Fault, Value};
 use raftian::rpc::{codec, xml};
+use raftian::storage::{Memory, Recovered};
 use raftian::{command, machine};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -197,7 +198,7 @@ fn the_readme_has_every_key_of_the_configuration_with_its_default() {
             keys.insert(format!("{table}.{key}"));
         }
     }
-    assert_eq!(keys.len(), 9, "{keys:?}");
+    assert_eq!(keys.len(), 12, "{keys:?}");
     for name in between(&readme, "\n| `cluster.", "` | `") {
         assert!(keys.contains(&format!("cluster.{name}")), "{name}");
     }
@@ -359,6 +360,9 @@ fn cluster(logs: &Path) -> (Vec<Node>, Vec<SocketAddr>) {
             node,
             listener,
             view: None,
+            storage: Box::new(Memory::default()),
+            recovered: Recovered::default(),
+            on_failure: Box::new(|reason| panic!("{reason}")),
             orders_log: OrdersLog::create(&logs.join(&node.name)).unwrap(),
             log: NodeLog::off(),
             max_connections: 32,

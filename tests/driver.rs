@@ -2,14 +2,20 @@
 #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use raftian::command::Command;
 use raftian::game::Game;
+use raftian::machine::Machine;
 use raftian::node::driver::{Driver, Parts};
 use raftian::node::event::{Action, Event, Question, Refusal, Response};
 use raftian::node::queues::Update;
-use raftian::raft::{Config, Log, Payload, Raft};
-use raftian::rpc::codec::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES};
+use raftian::raft::{
+    CheckSnapshot, Config, Log, Payload, Raft, Reply, Request, RequestVote, Save, Snapshot,
+};
+use raftian::rpc::codec::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_PART_BYTES};
+use raftian::snapshot::{self, Document};
+use raftian::storage::Memory;
 
 const OWN: &str = "bob1-0123456789abcdef";
 
@@ -22,21 +28,32 @@ struct Alone {
 
 impl Alone {
     fn new() -> Alone {
+        Alone::with(&[1], 1_000)
+    }
+
+    /// The same among these voters, which leads only where it is alone.
+    fn with(voters: &[u64], snapshot_entries: u64) -> Alone {
         let config = Config {
             id: 1,
-            voters: BTreeSet::from([1]),
+            voters: BTreeSet::from_iter(voters.iter().copied()),
             election_timeout: (150, 300),
             heartbeat: 50,
             seed: 1,
             max_batch_entries: MAX_BATCH_ENTRIES,
             max_batch_bytes: MAX_BATCH_BYTES,
             max_uncommitted: 64,
+            max_part_bytes: MAX_PART_BYTES,
+            max_snapshot_bytes: snapshot::MAX_BYTES,
+            keep_while_sending: snapshot_entries,
+            check_snapshot: CheckSnapshot(Arc::new(Document::check)),
         };
         let mut alone = Alone {
             driver: Driver::new(Parts {
-                raft: Raft::new(config, Default::default(), Log::default()),
-                game: Game::new([(1, "bob1".to_string())]),
+                raft: Raft::new(config, Default::default(), None, Log::default()),
+                machine: Machine::new(board()),
+                snapshot_entries,
                 name: "bob1".to_string(),
+                address: "127.0.0.1:8001".to_string(),
                 client: OWN.to_string(),
                 peers: BTreeMap::new(),
                 has_view: true,
@@ -46,7 +63,9 @@ impl Alone {
         };
         let actions = alone.driver.tick(alone.now);
         alone.carry_out(actions);
-        assert_eq!(alone.driver.raft().leader(), Some(1));
+        if voters == [1] {
+            assert_eq!(alone.driver.raft().leader(), Some(1));
+        }
         alone
     }
 
@@ -118,4 +137,143 @@ fn a_player_is_told_when_the_serial_of_a_command_is_too_old() {
             if text == "attack 1" && reason.contains("use a new serial"))
     });
     assert!(told, "{actions:?}");
+}
+
+fn board() -> Game {
+    Game::new([(1, "bob1".to_string())])
+}
+
+fn saves(actions: &[Action<u64>]) -> impl Iterator<Item = &Save> {
+    actions.iter().filter_map(|action| match action {
+        Action::Save(_, save) => Some(save),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_snapshot_is_taken_when_enough_has_been_applied_and_equals_a_replay() {
+    let mut node = Alone::with(&[1], 8);
+    let mut disk = Memory::default();
+    for save in saves(&node.seen) {
+        disk.save(save.clone());
+    }
+    let mut snapshots = 0;
+    for serial in 1..=50 {
+        let command = Command::new("c", serial % 40, "attack 1").unwrap();
+        let actions = node.handle(Event::Asked(serial, Question::Submit(command)));
+        for save in saves(&actions) {
+            snapshots += usize::from(save.snapshot.is_some());
+            disk.save(save.clone());
+        }
+        let log = node.driver.raft().log();
+        assert!(log.last_index() - log.base_index() <= 8 + 2 + 1);
+    }
+    assert_eq!(snapshots, 50 / 8);
+    let (_, snapshot, log) = disk.load();
+    let document = Document::of_snapshot(&snapshot.unwrap()).unwrap();
+    let mut replayed = document.machine(&board()).unwrap();
+    for entry in log.from(replayed.last_applied() + 1) {
+        let _ = replayed.apply(entry);
+    }
+    assert_eq!(replayed.last_applied(), 51);
+    assert_eq!(replayed.digest(), node.driver.machine().digest());
+    assert_eq!(replayed.sessions(), node.driver.machine().sessions());
+    assert_eq!(replayed.state(), node.driver.machine().state());
+}
+
+#[test]
+fn a_full_disk_takes_no_commands_and_leads_nobody_and_votes_all_the_same() {
+    let mut node = Alone::with(&[1, 2, 3], 1_000);
+    let now = node.now;
+    let vote = |term| {
+        Question::Raft(Request::RequestVote(RequestVote {
+            term,
+            candidate_id: 2,
+            last_log_index: 0,
+            last_log_term: 0,
+        }))
+    };
+    // It has campaigned, and that save is done. The next one finds no room.
+    let actions = node.driver.handle(now, Event::Asked(1, vote(5)));
+    let number = actions
+        .iter()
+        .find_map(|action| match action {
+            Action::Save(number, _) => Some(*number),
+            _ => None,
+        })
+        .unwrap();
+    let answers = |actions: &[Action<u64>]| -> Vec<_> {
+        let answer = |action: &Action<u64>| match action {
+            Action::Answer(token, answer) => Some((*token, answer.clone())),
+            _ => None,
+        };
+        actions.iter().filter_map(answer).collect()
+    };
+    assert!(answers(&actions).is_empty());
+    let actions = node.driver.handle(now, Event::DiskFull(number));
+    let granted = |(token, answer): &(u64, Result<Response, Refusal>)| {
+        matches!(answer, Ok(Response::Raft(Reply::RequestVote(vote))) if vote.vote_granted)
+            && *token == 1
+    };
+    assert!(answers(&actions).iter().any(granted));
+
+    let command = Command::new("c", 1, "attack 1").unwrap();
+    let actions = node
+        .driver
+        .handle(now, Event::Asked(2, Question::Submit(command.clone())));
+    assert_eq!(answers(&actions), [(2, Err(Refusal::DiskFull))]);
+    let term = node.driver.raft().current_term();
+    let _ = node.driver.tick(now + 10_000);
+    assert_eq!(node.driver.raft().current_term(), term);
+
+    let _ = node.driver.handle(now + 10_000, Event::Saved(number));
+    let later = node
+        .driver
+        .handle(now + 10_000, Event::Asked(3, Question::Submit(command)));
+    assert!(answers(&later).is_empty());
+    let _ = node.driver.tick(now + 20_000);
+    assert!(node.driver.raft().current_term() > term);
+}
+
+#[test]
+fn whoever_waits_for_a_command_that_a_snapshot_covers_is_answered() {
+    use raftian::raft::{AppendEntries, InstallSnapshot};
+    // A leader elsewhere has applied the command and cut its log before this node heard of it.
+    let mut leader = Alone::with(&[1], 2);
+    let command = Command::new("c", 7, "attack 1").unwrap();
+    let _ = leader.handle(Event::Asked(1, Question::Submit(command.clone())));
+    let _ = leader.handle(Event::Asked(2, Question::State));
+    let snapshot: &Snapshot = leader.driver.raft().snapshot().unwrap();
+
+    let mut node = Alone::with(&[1, 2, 3], 1_000);
+    let term = node.driver.raft().current_term() + 1;
+    let heartbeat = Request::AppendEntries(AppendEntries {
+        term,
+        leader_id: 2,
+        prev_log_index: 0,
+        prev_log_term: 0,
+        entries: Vec::new(),
+        leader_commit: 0,
+    });
+    let _ = node.handle(Event::Asked(1, Question::Raft(heartbeat)));
+    let _ = node.handle(Event::Asked(2, Question::Submit(command)));
+    let install = Request::InstallSnapshot(InstallSnapshot {
+        term,
+        leader_id: 2,
+        last_included_index: snapshot.last_index,
+        last_included_term: snapshot.last_term,
+        offset: 0,
+        data: snapshot.data.to_vec(),
+        done: true,
+    });
+    let actions = node.handle(Event::Asked(3, Question::Raft(install)));
+    let outcome = actions.iter().find_map(|action| match action {
+        Action::Answer(2, Ok(Response::Applied(answer))) => Some(answer.outcome.clone()),
+        _ => None,
+    });
+    assert_eq!(outcome.as_deref(), Some("hp 70"));
+    assert_eq!(
+        node.driver.machine().digest(),
+        leader.driver.machine().digest()
+    );
 }

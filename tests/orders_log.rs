@@ -242,6 +242,70 @@ mod full_disk {
     }
 }
 
+mod resuming {
+    use super::*;
+
+    fn resume_with(text: &str, from: usize, count: u64) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("orders.log"), text).unwrap();
+        let mut log = OrdersLog::resume(dir.path()).unwrap();
+        for order in &orders(count)[from..] {
+            log.append(order);
+        }
+        drop(log);
+        assert!(!dir.path().join("orders.log.1").exists());
+        fs::read_to_string(dir.path().join("orders.log")).unwrap()
+    }
+
+    #[test]
+    fn a_restart_repeats_no_line_wherever_the_last_run_was_cut_off() {
+        let whole = lines(6);
+        for cut in 0..=whole.len() {
+            assert_eq!(resume_with(&whole[..cut], 0, 9), lines(9), "cut at {cut}");
+        }
+        // After a snapshot entries are applied from its end on.
+        assert_eq!(resume_with(&lines(6), 3, 9), lines(9));
+        assert_eq!(resume_with(&lines(6), 6, 9), lines(9));
+    }
+
+    #[test]
+    fn a_log_goes_on_after_a_gap_that_a_snapshot_filled() {
+        let text = resume_with(&lines(3), 6, 9);
+        assert_eq!(text.lines().count(), 6);
+        assert!(text.lines().nth(3).unwrap().starts_with("7\t"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_orders_log_is_moved_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("orders.log"), "hello\n").unwrap();
+        drop(OrdersLog::resume(dir.path()).unwrap());
+        let aside = fs::read_to_string(dir.path().join("orders.log.1")).unwrap();
+        assert_eq!(aside, "hello\n");
+        assert_eq!(
+            fs::read_to_string(dir.path().join("orders.log")).unwrap(),
+            ""
+        );
+    }
+
+    #[test]
+    fn a_file_of_another_game_is_left_alone_and_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = "1\t1\tnoop\tok\t0123456789abcdef\n";
+        fs::write(dir.path().join("orders.log"), other).unwrap();
+        let mut log = OrdersLog::resume(dir.path()).unwrap();
+        for order in &orders(3) {
+            log.append(order);
+        }
+        assert!(log.problem().unwrap().contains("another game"));
+        drop(log);
+        assert_eq!(
+            fs::read_to_string(dir.path().join("orders.log")).unwrap(),
+            other
+        );
+    }
+}
+
 mod verifying {
     use super::*;
 
@@ -432,6 +496,84 @@ mod verifying {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "bob1", good + &line(5, "5", "7", "a\\tb", "x"));
         assert_eq!(verify(dir.path()).unwrap().files[0].lines, 5);
+    }
+
+    /// The lines of these indexes.
+    fn some(count: u64, keep: impl Fn(u64) -> bool) -> String {
+        let lines = lines(count);
+        let numbered = (1..).zip(lines.lines()).filter(|(index, _)| keep(*index));
+        numbered.map(|(_, line)| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn what_a_file_leaves_out_passes_where_another_has_it() {
+        for from in 1..=12 {
+            for to in from..=12 {
+                let dir = tempfile::tempdir().unwrap();
+                write(
+                    dir.path(),
+                    "bob1",
+                    some(12, |index| !(from..=to).contains(&index)),
+                );
+                write(dir.path(), "bob2", lines(12));
+                let files = verify(dir.path()).unwrap().files;
+                let missing = if to == 12 { 0 } else { to - from + 1 };
+                assert_eq!(
+                    (files[0].lines, files[0].missing),
+                    (12 - (to - from + 1), missing)
+                );
+                assert_eq!((files[1].lines, files[1].missing), (12, 0));
+            }
+        }
+        // Each bridges the other's gap.
+        let dir = tempfile::tempdir().unwrap();
+        write(
+            dir.path(),
+            "bob1",
+            some(12, |index| !(3..=5).contains(&index)),
+        );
+        write(
+            dir.path(),
+            "bob2",
+            some(12, |index| !(6..=9).contains(&index)),
+        );
+        let files = verify(dir.path()).unwrap().files;
+        assert_eq!((files[0].missing, files[1].missing), (3, 4));
+    }
+
+    #[test]
+    fn what_no_file_has_cannot_be_checked_and_does_not_pass() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["bob1", "bob2"] {
+            write(
+                dir.path(),
+                name,
+                some(12, |index| !(3..=5).contains(&index)),
+            );
+        }
+        let error = verify(dir.path()).unwrap_err();
+        assert!(matches!(error, VerifyError::Wrong { line: 3, .. }));
+        assert!(
+            error.to_string().contains("the index should be 3"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_digest_after_a_gap_must_follow_from_the_lines_that_fill_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let after = some(12, |index| index > 5).replacen("\t", "\t9", 1);
+        write(dir.path(), "bob1", some(12, |index| index < 3) + &after);
+        write(dir.path(), "bob2", lines(5));
+        assert!(verify(dir.path()).is_err());
+        // An index that goes back is out of place, whoever else has it.
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "bob1", lines(5) + &some(12, |index| index == 3));
+        write(dir.path(), "bob2", lines(12));
+        assert!(matches!(
+            verify(dir.path()),
+            Err(VerifyError::Differ { line: 6, .. })
+        ));
     }
 
     #[test]

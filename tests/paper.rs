@@ -40,7 +40,12 @@ fn follower(id: NodeId, nodes: u64, term: u64, terms: &[u64]) -> Raft {
         current_term: term,
         voted_for: None,
     };
-    Raft::new(config(id, nodes), hard_state, Log::new(entries(1, terms)))
+    Raft::new(
+        config(id, nodes),
+        hard_state,
+        None,
+        Log::new(entries(1, terms)),
+    )
 }
 
 /// Node 1 as a candidate in `term`, and the step that made it one.

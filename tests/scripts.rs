@@ -7,13 +7,18 @@
 //! instead; read the difference before you believe it.
 //!
 //! ```text
-//! cluster N [slow] [batch=N] [backlog=N]   N new nodes; slow: saves finish when told to
+//! cluster N [slow] [batch=N] [backlog=N] [part=N] [lag=N]
+//!                        N new nodes; slow: saves finish when told to; part: most bytes of a
+//!                        snapshot at once; lag: how many entries more are kept while one is sent
 //! disk 2 term=3 [vote=1] [log=1,1,3]       node 2 starts again, from a disk that holds this
 //!
 //! tick 1 50              50 ms pass on node 1
 //! campaign 1             node 1's clock runs until it starts an election
 //! heartbeat 1            a heartbeat interval passes on node 1
 //! propose 1 a; b         two commands are put to node 1 at once
+//!
+//! snapshot 1 [keep=N]    node 1 writes its state down, and keeps the last N entries before
+//! full 1 / room 1        node 1's disk is full / has room again
 //!
 //! deliver                everything under way arrives, and what comes of it
 //! deliver 1->2 2->1      the oldest message from 1 to 2 arrives, then the one back
@@ -28,6 +33,7 @@
 //!
 //! inject 1 vote from=2 term=3 last=1@1                            a forged request arrives,
 //! inject 1 append from=2 term=3 prev=1@1 [log=2,3] [commit=1]     its answer goes nowhere
+//! inject 1 install from=2 term=3 snapshot=5@2 offset=0 data=abc [done]
 //!
 //! save / save 1          all saves finish / node 1's oldest does
 //! crash 1                and its unfinished saves are lost
@@ -53,7 +59,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use raft::{Cluster, entries, notation};
-use raftian::raft::{AppendEntries, HardState, NodeId, NotProposed, Request, RequestVote};
+use raftian::raft::{
+    AppendEntries, HardState, InstallSnapshot, NodeId, NotProposed, Request, RequestVote,
+};
 
 #[test]
 fn every_script_ends_as_it_says() {
@@ -167,6 +175,9 @@ fn execute(cluster: &mut Cluster, command: &str) -> Option<Vec<String>> {
                     option(options, "batch").unwrap_or(config.max_batch_entries);
                 config.max_uncommitted =
                     option(options, "backlog").unwrap_or(config.max_uncommitted);
+                config.max_part_bytes = option(options, "part").unwrap_or(config.max_part_bytes);
+                config.keep_while_sending =
+                    option(options, "lag").unwrap_or(config.keep_while_sending);
             });
             cluster.slow_disks = options.contains(&"slow");
         }
@@ -191,6 +202,10 @@ fn execute(cluster: &mut Cluster, command: &str) -> Option<Vec<String>> {
                 Err(NotProposed::Full) => "not placed: too much is uncommitted".to_string(),
             });
         }
+        ["snapshot", id, ref options @ ..] => {
+            cluster.snapshot(node(cluster, id)?, option(options, "keep").unwrap_or(0));
+        }
+        ["full" | "room", id] => cluster.disk_full(node(cluster, id)?, words[0] == "full"),
         ["deliver"] => cluster.deliver(),
         ["deliver", ref links @ ..] => each(links, |from, to| cluster.deliver_one(from, to))?,
         ["drop"] => cluster.drop_all(),
@@ -266,6 +281,19 @@ fn request(kind: &str, options: &[&str]) -> Option<Request> {
                 candidate_id: from,
                 last_log_index,
                 last_log_term,
+            })
+        }
+        "install" => {
+            let (last_included_index, last_included_term) = position(options, "snapshot")?;
+            Request::InstallSnapshot(InstallSnapshot {
+                term,
+                leader_id: from,
+                last_included_index,
+                last_included_term,
+                offset: option(options, "offset")?,
+                // A word cannot have a space in it.
+                data: text(options, "data")?.replace('_', " ").into_bytes(),
+                done: options.contains(&"done"),
             })
         }
         _ => return None,

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use tracing::level_filters::LevelFilter;
 
-use super::{Failure, parse_level, print, start};
+use super::start::{self, Start};
+use super::{Failure, parse_level, print};
 use crate::bot;
 use crate::config::Config;
-use crate::node::queues::Orders;
+use crate::node::queues::{Orders, Update};
 use crate::raft::NodeId;
 use crate::rpc::http::Limits;
 use crate::ui::{self, terminal};
@@ -30,6 +31,10 @@ pub(super) struct Args {
     /// The folder for the log files, one folder in it for each node
     #[arg(long, value_name = "DIR", default_value = "logs", env = "RAFTIAN_LOGS")]
     pub(super) logs: PathBuf,
+    /// The folder for what the nodes must not forget, to go on with the game later; without one,
+    /// they forget it at the end
+    #[arg(long, value_name = "DIR", env = "RAFTIAN_DATA")]
+    pub(super) data: Option<PathBuf>,
     /// How much goes to node.log: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "RAFTIAN_LOG_LEVEL",
           value_parser = parse_level)]
@@ -46,6 +51,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .unzip();
     let mut config = Config::embedded(addresses.iter().map(SocketAddr::to_string).collect());
     config.cluster.logs.clone_from(&args.logs);
+    // Removed when it is dropped.
+    let mut temporary = None;
+    if let Some(data) = &args.data {
+        config.cluster.data.clone_from(data);
+    } else {
+        let made = tempfile::Builder::new().prefix("raftian-").tempdir();
+        let dir = made.map_err(|error| Failure::new(format!("no temporary folder: {error}")))?;
+        config.cluster.data = dir.path().to_path_buf();
+        // Nobody will want it back after a loss of power.
+        config.storage.fsync = false;
+        temporary = Some(dir);
+    }
 
     // All nodes share the files that one process may open.
     let connections = Limits::default().max_connections / config.nodes.len();
@@ -61,7 +78,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         } else {
             None
         };
-        let running = start::node(&config, node, listener, view, args.log_level, connections)?;
+        let (failed, name) = (screen.clone(), node.name.clone());
+        let start = Start {
+            listener,
+            view,
+            level: args.log_level,
+            max_connections: connections,
+            on_failure: Box::new(move |reason| {
+                failed.offer(Update::Stopped(format!("{name}: {reason}")));
+            }),
+        };
+        let running = start::node(&config, node, start)?;
         if is_bot {
             bot::start(node.id, running.commands(), updates).map_err(Failure::new)?;
         }
@@ -76,6 +103,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     for node in &mut nodes {
         node.stop();
     }
+    drop(nodes);
+    drop(temporary);
     print(&format!(
         "The log files are in {}: compare them with raftian verify {}\n",
         args.logs.display(),

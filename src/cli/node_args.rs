@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use tracing::level_filters::LevelFilter;
 
-use super::{Failure, parse_level, start};
+use super::start::{self, Start};
+use super::{Failure, parse_level};
 use crate::config::{Config, NodeConfig, parse_address};
 use crate::node::Node;
 use crate::node::queues::Orders;
@@ -47,9 +48,16 @@ impl NodeArgs {
         node: &NodeConfig,
         listener: TcpListener,
         view: Option<Box<dyn Orders>>,
+        on_failure: impl FnOnce(&str) + Send + 'static,
     ) -> Result<Node, Failure> {
-        let connections = self.max_connections.into();
-        start::node(config, node, listener, view, self.log_level, connections)
+        let start = Start {
+            listener,
+            view,
+            level: self.log_level,
+            max_connections: self.max_connections.into(),
+            on_failure: Box::new(on_failure),
+        };
+        start::node(config, node, start)
     }
 
     /// The configuration with these options applied, and this node's part of it.

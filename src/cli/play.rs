@@ -34,7 +34,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     } else {
         Box::new(screen.clone())
     };
-    let mut running = args.node.start(&config, &node, listener, Some(view))?;
+    // The screen is told by its own node when that ends.
+    let mut running = args
+        .node
+        .start(&config, &node, listener, Some(view), |_| ())?;
     if args.bot {
         bot::start(node.id, running.commands(), updates).map_err(Failure::new)?;
     }

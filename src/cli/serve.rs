@@ -1,5 +1,7 @@
 //! `raftian serve`: one node without a screen.
 
+use std::io::{self, Write as _};
+
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -26,7 +28,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     terminal::end_on_panic();
     // Asked for before the node is ready, so that no signal after that goes unheard.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Failure::new)?;
-    let mut running = args.node.start(&config, &node, listener, None)?;
+    let name = node.name.clone();
+    let end = move |reason: &str| -> () {
+        // Nothing that this process could still do may be believed.
+        let _ = writeln!(io::stderr(), "raftian: {name} ended: {reason}");
+        std::process::exit(1);
+    };
+    let mut running = args.node.start(&config, &node, listener, None, end)?;
     print(&format!(
         "ready {} http://{}/RPC2\n",
         node.name,

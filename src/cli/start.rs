@@ -2,16 +2,20 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::Path;
 
 use tracing::level_filters::LevelFilter;
 
 use super::Failure;
+use crate::command::printable;
 use crate::config::{Config, NodeConfig};
 use crate::logging::NodeLog;
 use crate::node::queues::Orders;
 use crate::node::{Node, Setup};
 use crate::orders_log::OrdersLog;
 use crate::rpc::http;
+use crate::snapshot::Document;
+use crate::storage::{Identity, Options, RealDisk, Store};
 
 /// Listens at a node's address. A name stands for the first of its addresses that can be used.
 pub(super) fn listen(config: &Config, node: &NodeConfig) -> Result<TcpListener, Failure> {
@@ -35,28 +39,56 @@ pub(super) fn listen_anywhere() -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Starts a node with its log files. Where these cannot be made, it runs without them: a full disk
-/// is no reason not to play.
-pub(super) fn node(
-    config: &Config,
-    node: &NodeConfig,
-    listener: TcpListener,
-    view: Option<Box<dyn Orders>>,
-    level: LevelFilter,
-    max_connections: usize,
-) -> Result<Node, Failure> {
-    let dir = config.logs_of(node);
-    let orders_log =
-        OrdersLog::create(&dir).unwrap_or_else(|error| OrdersLog::without_file(&dir, &error));
-    let log = NodeLog::create(&dir, level).unwrap_or_else(|_| NodeLog::off());
+/// What a node is started with, besides its configuration.
+pub(super) struct Start {
+    pub listener: TcpListener,
+    pub view: Option<Box<dyn Orders>>,
+    pub level: LevelFilter,
+    pub max_connections: usize,
+    /// Told in one line, when the node's disk has failed and the node has ended.
+    pub on_failure: Box<dyn FnOnce(&str) + Send>,
+}
+
+/// Starts a node with its data and its log files. Where the log files cannot be made, it runs
+/// without them: a full disk is no reason not to play. Without its data it does not run at all.
+pub(super) fn node(config: &Config, node: &NodeConfig, start: Start) -> Result<Node, Failure> {
+    let identity = Identity {
+        cluster: config.cluster.name.clone(),
+        node: node.id,
+    };
+    let options = Options {
+        fsync: config.storage.fsync,
+        segment_bytes: config.storage.segment_kib * 1024,
+    };
+    let dir = config.data_of(node);
+    let disk =
+        RealDisk::open(&dir).map_err(|error| Failure::new(format!("{}: {error}", shown(&dir))))?;
+    let (store, recovered) =
+        Store::open(disk, &identity, options, Document::check).map_err(Failure::new)?;
+
+    let logs = config.logs_of(node);
+    // A node that knows of no term has no past: an orders.log that is there is another game's.
+    let orders_log = match recovered.hard_state.current_term {
+        0 => OrdersLog::create(&logs),
+        _ => OrdersLog::resume(&logs),
+    };
+    let orders_log = orders_log.unwrap_or_else(|error| OrdersLog::without_file(&logs, &error));
+    let log = NodeLog::create(&logs, start.level).unwrap_or_else(|_| NodeLog::off());
     let setup = Setup {
         config,
         node,
-        listener,
-        view,
+        listener: start.listener,
+        view: start.view,
+        storage: Box::new(store),
+        recovered,
+        on_failure: start.on_failure,
         orders_log,
         log,
-        max_connections,
+        max_connections: start.max_connections,
     };
     Node::start(setup).map_err(|error| Failure::new(format!("{}: {error}", node.name)))
+}
+
+fn shown(dir: &Path) -> String {
+    printable(&dir.to_string_lossy()).into_owned()
 }

@@ -40,12 +40,17 @@ fn summary(report: &Report) -> String {
     let width = width.unwrap_or(0);
     let mut text = String::new();
     for file in &report.files {
+        let missing = match file.missing {
+            0 => String::new(),
+            1 => "  (1 more came with a snapshot)".to_string(),
+            count => format!("  ({count} more came with a snapshot)"),
+        };
         let torn = match file.torn {
             true => "  (and half a line at its end, which is left out)",
             false => "",
         };
         text.push_str(&format!(
-            "{:<width$}  {} lines  {}{torn}\n",
+            "{:<width$}  {} lines  {}{missing}{torn}\n",
             file.name, file.lines, file.digest
         ));
     }

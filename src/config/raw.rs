@@ -26,6 +26,9 @@ pub(super) struct RawConfig {
     pub(super) election_timeout_ms: Option<At<(i128, i128)>>,
     pub(super) logs: Option<At<String>>,
     pub(super) data: Option<At<String>>,
+    pub(super) fsync: Option<At<bool>>,
+    pub(super) snapshot_entries: Option<At<i128>>,
+    pub(super) segment_kib: Option<At<i128>>,
     pub(super) nodes: Vec<RawNode>,
 }
 
@@ -37,7 +40,7 @@ pub(super) struct RawNode {
     pub(super) address: At<String>,
 }
 
-const TOP_KEYS: &[&str] = &["cluster", "node"];
+const TOP_KEYS: &[&str] = &["cluster", "storage", "node"];
 const CLUSTER_KEYS: &[&str] = &[
     "name",
     "machine",
@@ -46,6 +49,7 @@ const CLUSTER_KEYS: &[&str] = &[
     "logs",
     "data",
 ];
+const STORAGE_KEYS: &[&str] = &["fsync", "snapshot_entries", "segment_kib"];
 const NODE_KEYS: &[&str] = &["id", "name", "address"];
 
 impl RawConfig {
@@ -56,14 +60,8 @@ impl RawConfig {
         let root = Section::new(&document, "", 1, root.get_ref(), TOP_KEYS)?;
 
         let nothing = DeTable::new();
-        let (table, line) = match root.get("cluster") {
-            None => (&nothing, 1),
-            Some((line, value)) => match value.as_table() {
-                Some(table) => (table, line),
-                None => return Err(root.wrong_type("cluster", line, "a table: [cluster]", value)),
-            },
-        };
-        let cluster = Section::new(&document, "cluster", line, table, CLUSTER_KEYS)?;
+        let cluster = root.table("cluster", &nothing, CLUSTER_KEYS)?;
+        let storage = root.table("storage", &nothing, STORAGE_KEYS)?;
 
         let mut nodes = Vec::new();
         if let Some((line, value)) = root.get("node") {
@@ -94,6 +92,9 @@ impl RawConfig {
             election_timeout_ms: cluster.pair("election_timeout_ms")?,
             logs: cluster.string("logs")?,
             data: cluster.string("data")?,
+            fsync: storage.boolean("fsync")?,
+            snapshot_entries: storage.integer("snapshot_entries")?,
+            segment_kib: storage.integer("segment_kib")?,
             nodes,
         })
     }
@@ -170,6 +171,26 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The table of that name; `nothing` where there is none.
+    fn table(
+        &self,
+        name: &'static str,
+        nothing: &'a DeTable<'a>,
+        known: &[&'static str],
+    ) -> Result<Section<'a>, ConfigError> {
+        let (table, line) = match self.get(name) {
+            None => (nothing, 1),
+            Some((line, value)) => match value.as_table() {
+                Some(table) => (table, line),
+                None => {
+                    let wanted = format!("a table: [{name}]");
+                    return Err(self.wrong_type(name, line, &wanted, value));
+                }
+            },
+        };
+        Section::new(self.document, name, line, table, known)
+    }
+
     fn get(&self, key: &str) -> Option<(usize, &'a DeValue<'a>)> {
         let entry = self.entries.iter().find(|(name, ..)| *name == key);
         entry.map(|&(_, line, value)| (line, value))
@@ -195,6 +216,16 @@ impl<'a> Section<'a> {
         match integer(value) {
             Some(value) => Ok(Some(At { value, line })),
             None => Err(self.wrong_type(key, line, "a whole number", value)),
+        }
+    }
+
+    fn boolean(&self, key: &str) -> Result<Option<At<bool>>, ConfigError> {
+        let Some((line, value)) = self.get(key) else {
+            return Ok(None);
+        };
+        match value.as_bool() {
+            Some(value) => Ok(Some(At { value, line })),
+            None => Err(self.wrong_type(key, line, "true or false", value)),
         }
     }
 
@@ -274,6 +305,7 @@ fn suggestion(key: &str, section: &str, known: &[&'static str]) -> Option<String
     }
     match section {
         "" if CLUSTER_KEYS.contains(&key) => Some(format!("{key} below [cluster]")),
+        "" | "cluster" if STORAGE_KEYS.contains(&key) => Some(format!("{key} below [storage]")),
         "" if NODE_KEYS.contains(&key) => Some(format!("{key} below [[node]]")),
         _ => None,
     }

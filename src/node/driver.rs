@@ -19,7 +19,10 @@ use tracing::{info, warn};
 use crate::command::{Command, printable};
 use crate::game::Game;
 use crate::machine::{Machine, NOOP, Order, StateMachine};
-use crate::raft::{CallId, NodeId, NotProposed, Payload, Raft, Ready, RoleName, Send};
+use crate::raft::{
+    CallId, NodeId, NotProposed, Payload, Raft, Ready, Reply, RoleName, Send, Snapshot,
+};
+use crate::snapshot::Document;
 use crate::status::{PeerStatus, Status};
 
 use super::event::{
@@ -27,7 +30,7 @@ use super::event::{
     State,
 };
 use super::queues::{LogLine, Update, View};
-use super::saves::Saves;
+use super::saves::{Needs, Saves};
 use super::submissions::{Submissions, Waiter};
 
 /// A view is told at most this often how the node stands, in milliseconds.
@@ -65,10 +68,14 @@ impl Peer {
 pub struct Parts {
     /// The core.
     pub raft: Raft,
-    /// The board, before the first entry.
-    pub game: Game,
+    /// The state machine, as it was after the last entry of the core's snapshot.
+    pub machine: Machine<Game>,
+    /// How many entries are applied before the next snapshot is taken.
+    pub snapshot_entries: u64,
     /// This node's name.
     pub name: String,
+    /// Where it listens: `HOST:PORT`.
+    pub address: String,
     /// This node as a client: `name-` and a number drawn at the start of the process, so that a
     /// node which has forgotten its serials does not repeat old ones.
     pub client: String,
@@ -82,7 +89,11 @@ pub struct Parts {
 pub struct Driver<T> {
     raft: Raft,
     machine: Machine<Game>,
+    snapshot_entries: u64,
+    /// The save of the snapshot taken last.
+    snapshot_save: u64,
     name: String,
+    address: String,
     client: String,
     /// This node's next serial as a client.
     next_serial: u64,
@@ -118,17 +129,26 @@ impl<T> Driver<T> {
             parts.raft.current_term(),
             parts.raft.leader(),
         );
+        let snapshot = parts.raft.snapshot();
+        let applied = snapshot.map_or((0, 0), |s| (s.last_term, s.last_index));
+        assert!(
+            parts.machine.last_applied() == applied.1,
+            "core and state machine start from one snapshot"
+        );
         Driver {
             raft: parts.raft,
-            machine: Machine::new(parts.game),
+            machine: parts.machine,
+            snapshot_entries: parts.snapshot_entries,
+            snapshot_save: 0,
             name: parts.name,
+            address: parts.address,
             client: parts.client,
             next_serial: 1,
             peers: parts.peers,
             submissions: Submissions::default(),
             saves: Saves::default(),
             forwarding: Vec::new(),
-            applied: (0, 0),
+            applied,
             next_call: OWN_CALL,
             view: parts.has_view.then(|| ViewState {
                 dirty: true,
@@ -162,6 +182,7 @@ impl<T> Driver<T> {
             } => self.answered(from, call, reply, rtt_ms),
             Event::Lost { to, call, reached } => self.lost(to, call, reached),
             Event::Saved(number) => self.saved(number),
+            Event::DiskFull(number) => self.disk_full(number),
         }
         self.finish()
     }
@@ -228,6 +249,7 @@ impl<T> Driver<T> {
 
     fn advance(&mut self, now: u64) {
         self.now = now;
+        self.take_snapshot();
         let ready = self.raft.tick(now);
         self.carry_out(ready);
         self.give_up();
@@ -249,8 +271,12 @@ impl<T> Driver<T> {
                 Ok(mut ready) => {
                     let reply = ready.reply.take().expect("every request has one reply");
                     self.carry_out(ready);
+                    let needs = match reply {
+                        Reply::RequestVote(_) => Needs::HardState,
+                        Reply::AppendEntries(_) | Reply::InstallSnapshot(_) => Needs::Everything,
+                    };
                     let answer = Action::Answer(token, Ok(Response::Raft(reply)));
-                    self.saves.hold(answer, &mut self.actions);
+                    self.saves.hold(answer, needs, &mut self.actions);
                 }
                 Err(rejected) => {
                     warn!("refused a request: {rejected}");
@@ -328,6 +354,9 @@ impl<T> Driver<T> {
 
     /// What is refused at the door, so that nothing is appended.
     fn check(&self, text: &str) -> Result<(), Refusal> {
+        if self.raft.is_disk_full() {
+            return Err(Refusal::DiskFull);
+        }
         self.machine.state().check(text).map_err(Refusal::Invalid)
     }
 
@@ -408,9 +437,90 @@ impl<T> Driver<T> {
     }
 
     fn saved(&mut self, number: u64) {
+        if self.raft.is_disk_full() {
+            info!("the disk has room again");
+            self.show(Update::Notice("the disk has room again".to_string()));
+            let ready = self.raft.disk_full(false);
+            self.carry_out(ready);
+        }
         for mark in self.saves.done(number, &mut self.actions) {
             let ready = self.raft.saved(mark);
             self.carry_out(ready);
+        }
+    }
+
+    /// Votes go on, whatever else has to wait for room.
+    fn disk_full(&mut self, number: u64) {
+        self.saves.hard_state_done(number, &mut self.actions);
+        if self.raft.is_disk_full() {
+            return;
+        }
+        warn!("the disk is full: this node leads nobody and takes no commands until it has room");
+        self.show(Update::Notice(
+            "the disk is full: make room, this node waits".to_string(),
+        ));
+        let ready = self.raft.disk_full(true);
+        self.carry_out(ready);
+    }
+
+    // Snapshots
+
+    /// Writes the state machine down when enough has been applied since the last time, so that the
+    /// log can be cut. At the start of a step: whatever was committed in the last one has been seen
+    /// by then.
+    fn take_snapshot(&mut self) {
+        let (last_term, last_index) = self.applied;
+        let covered = self.raft.snapshot().map_or(0, |s| s.last_index);
+        if last_index - covered < self.snapshot_entries || !self.saves.is_done(self.snapshot_save) {
+            return;
+        }
+        let snapshot = Document::of(&self.machine, last_term, |id| self.address_of(id)).snapshot();
+        info!(
+            "snapshot of index {last_index}, {} bytes",
+            snapshot.data.len()
+        );
+        // Slow followers get entries from the tail, which is less work than a snapshot.
+        let keep_from = last_index + 1 - (self.snapshot_entries / 4).min(last_index);
+        let ready = self.raft.compact(snapshot, keep_from);
+        self.carry_out(ready);
+        self.snapshot_save = self.saves.issued();
+    }
+
+    fn address_of(&self, id: NodeId) -> (String, u16) {
+        let address = match self.peers.get(&id) {
+            Some(peer) => &peer.address,
+            None => &self.address,
+        };
+        let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+        (host.to_string(), port.parse().unwrap_or(0))
+    }
+
+    /// The leader's snapshot takes the place of the state machine's state.
+    fn install(&mut self, snapshot: &Snapshot) {
+        let before = self.machine.last_applied();
+        self.machine = Document::of_snapshot(snapshot)
+            .and_then(|document| document.machine(self.machine.state()))
+            .expect("the core has checked the snapshot");
+        self.applied = (snapshot.last_term, snapshot.last_index);
+        info!(
+            "installed a snapshot of index {}; the last entry applied was {before}",
+            snapshot.last_index
+        );
+        self.show(Update::Notice(format!(
+            "caught up by a snapshot: orders {} to {} came at once",
+            before + 1,
+            snapshot.last_index
+        )));
+        let machine = &self.machine;
+        let settled = self
+            .submissions
+            .installed(self.applied, self.now, |command| {
+                machine.answer(&command.client, command.serial).cloned()
+            });
+        for (waiter, answer) in settled {
+            if let Waiter::Caller(token) = waiter {
+                self.answer(token, Ok(Response::Applied(answer)));
+            }
         }
     }
 
@@ -431,7 +541,11 @@ impl<T> Driver<T> {
             self.saves.issue(save, &mut self.actions);
         }
         for send in ready.after_save {
-            self.saves.hold(call(send), &mut self.actions);
+            self.saves
+                .hold(call(send), Needs::HardState, &mut self.actions);
+        }
+        if let Some(snapshot) = ready.install {
+            self.install(&snapshot);
         }
         for entry in &ready.committed {
             let order = self.machine.apply(entry);

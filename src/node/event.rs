@@ -46,6 +46,9 @@ pub enum Event<T> {
     },
     /// The save of that number, and every one before it, is on disk.
     Saved(u64),
+    /// The disk has no room for all that waits. Term and vote of the save of that number, and of
+    /// every one before it, are on disk all the same.
+    DiskFull(u64),
 }
 
 /// What a node can be asked.
@@ -133,6 +136,8 @@ pub enum Refusal {
     SerialTooOld,
     /// Too many commands wait.
     Full,
+    /// This node has no room to save anything.
+    DiskFull,
 }
 
 impl fmt::Display for Refusal {
@@ -158,6 +163,11 @@ impl fmt::Display for Refusal {
             Refusal::Full => write!(
                 f,
                 "too many commands wait to be committed, nothing was appended: try again later"
+            ),
+            Refusal::DiskFull => write!(
+                f,
+                "this node's disk is full, nothing was appended: make room there, or ask another \
+                 node"
             ),
         }
     }
@@ -188,7 +198,7 @@ pub enum Action<T> {
 /// What a node asks of a peer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PeerRequest {
-    /// AppendEntries or RequestVote.
+    /// Raft's own business.
     Raft(Request),
     /// Commands for the leader.
     Forward(Forward),

@@ -25,6 +25,8 @@ pub enum Input {
     Event(Event<Responder>),
     /// The node is to stop.
     Stop,
+    /// Its disk has failed: it must not promise anything any more.
+    Failed(String),
 }
 
 impl Input {
@@ -109,9 +111,10 @@ impl Runner {
         }
     }
 
-    /// Runs until it is told to stop or nobody is left to tell it anything.
-    pub fn run(mut self, inbox: &Receiver<Input>) {
-        let reason = loop {
+    /// Runs until it is told to stop, nobody is left to tell it anything, or its disk has failed;
+    /// then returns why.
+    pub fn run(mut self, inbox: &Receiver<Input>) -> Option<String> {
+        let failure = loop {
             let now = self.now();
             if now >= self.driver.deadline() {
                 let actions = self.driver.tick(now);
@@ -128,13 +131,16 @@ impl Runner {
                     self.carry_out(actions);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => break "it was stopped",
+                Ok(Input::Failed(reason)) => break Some(reason),
+                Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => break None,
             }
         };
         self.write_lines();
         if let Some(view) = &self.view {
+            let reason = failure.as_deref().unwrap_or("it was stopped");
             view.offer(Update::Stopped(reason.to_string()));
         }
+        failure
     }
 
     /// Milliseconds since the start, as far as this node was awake.

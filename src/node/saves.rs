@@ -3,6 +3,11 @@
 //! A vote, a vote request or an acknowledgement says that something is on disk. It is held here
 //! until it is true: until the save that was handed over with it, and every save before that, is
 //! done. Saves are numbered from 1 and finish in order.
+//!
+//! A vote, and a request for votes, depends on term and vote alone. Their room is reserved, so they
+//! are on disk even when entries before them find no room; such a promise need not wait for more.
+//! (What a log that is not yet saved says to an election is never less than what the saved one
+//! would: a voter compares with its whole log, and nobody counts an entry before its save.)
 
 use std::collections::VecDeque;
 
@@ -10,14 +15,27 @@ use crate::raft::{Save, SavedUpTo};
 
 use super::event::Action;
 
+/// On what a promise depends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Term and vote.
+    HardState,
+    /// All that was handed over before.
+    Everything,
+}
+
 /// What has been handed to the disk, and what depends on it.
 pub(super) struct Saves<T> {
     issued: u64,
     done: u64,
+    /// How far term and vote are on disk; at least `done`.
+    hard_state_done: u64,
     /// What to tell the core when the save of that number is done.
     marks: VecDeque<(u64, SavedUpTo)>,
     /// Promises, each with the last save on which it depends.
     held: VecDeque<(u64, Action<T>)>,
+    /// Those that need term and vote only.
+    held_votes: VecDeque<(u64, Action<T>)>,
 }
 
 impl<T> Default for Saves<T> {
@@ -25,8 +43,10 @@ impl<T> Default for Saves<T> {
         Saves {
             issued: 0,
             done: 0,
+            hard_state_done: 0,
             marks: VecDeque::new(),
             held: VecDeque::new(),
+            held_votes: VecDeque::new(),
         }
     }
 }
@@ -41,26 +61,55 @@ impl<T> Saves<T> {
         actions.push(Action::Save(self.issued, save));
     }
 
-    /// Lets the action go once every save issued so far is done.
-    pub fn hold(&mut self, action: Action<T>, actions: &mut Vec<Action<T>>) {
-        if self.done == self.issued || planted!(PromiseBeforeSave) {
+    /// The number of the save handed over last.
+    pub fn issued(&self) -> u64 {
+        self.issued
+    }
+
+    /// Whether the save of that number is done.
+    pub fn is_done(&self, number: u64) -> bool {
+        number <= self.done
+    }
+
+    /// Lets the action go once what it needs of the saves issued so far is done.
+    pub fn hold(&mut self, action: Action<T>, needs: Needs, actions: &mut Vec<Action<T>>) {
+        let (done, held, early) = match needs {
+            Needs::HardState => (
+                self.hard_state_done,
+                &mut self.held_votes,
+                planted!(VoteBeforeSave),
+            ),
+            Needs::Everything => (self.done, &mut self.held, planted!(AcknowledgeBeforeSave)),
+        };
+        if done == self.issued || early || planted!(PromiseBeforeSave) {
             actions.push(action);
         } else {
-            self.held.push_back((self.issued, action));
+            held.push_back((self.issued, action));
         }
     }
 
     /// Saves up to `number` are done: lets go what waited for them, and returns how far the log
     /// is on disk, for the core.
     pub fn done(&mut self, number: u64, actions: &mut Vec<Action<T>>) -> Vec<SavedUpTo> {
-        assert!(number <= self.issued, "only what was issued can be done");
+        self.hard_state_done(number, actions);
         // A late notice of an earlier save changes nothing.
         self.done = self.done.max(number);
-        let kept = self.held.partition_point(|(after, _)| *after <= number);
-        actions.extend(self.held.drain(..kept).map(|(_, action)| action));
+        release(&mut self.held, number, actions);
         let reached = self.marks.partition_point(|(save, _)| *save <= number);
         self.marks.drain(..reached).map(|(_, mark)| mark).collect()
     }
+
+    /// Term and vote of the saves up to `number` are done.
+    pub fn hard_state_done(&mut self, number: u64, actions: &mut Vec<Action<T>>) {
+        assert!(number <= self.issued, "only what was issued can be done");
+        self.hard_state_done = self.hard_state_done.max(number);
+        release(&mut self.held_votes, number, actions);
+    }
+}
+
+fn release<T>(held: &mut VecDeque<(u64, Action<T>)>, done: u64, actions: &mut Vec<Action<T>>) {
+    let kept = held.partition_point(|(after, _)| *after <= done);
+    actions.extend(held.drain(..kept).map(|(_, action)| action));
 }
 
 #[cfg(test)]
@@ -85,19 +134,32 @@ mod tests {
     #[test]
     fn a_promise_waits_for_every_save_before_it_and_for_none_after() {
         let (mut saves, mut actions) = (Saves::default(), Vec::new());
-        saves.hold(promise(0), &mut actions);
+        saves.hold(promise(0), Needs::Everything, &mut actions);
         assert_eq!(tokens(&mut actions), [0]);
         saves.issue(Save::default(), &mut actions);
-        saves.hold(promise(1), &mut actions);
+        saves.hold(promise(1), Needs::Everything, &mut actions);
         saves.issue(Save::default(), &mut actions);
-        saves.hold(promise(2), &mut actions);
+        saves.hold(promise(2), Needs::Everything, &mut actions);
         assert!(tokens(&mut actions).is_empty());
         saves.done(1, &mut actions);
         assert_eq!(tokens(&mut actions), [1]);
         saves.done(2, &mut actions);
         saves.done(1, &mut actions);
         assert_eq!(tokens(&mut actions), [2]);
-        saves.hold(promise(3), &mut actions);
+        saves.hold(promise(3), Needs::Everything, &mut actions);
         assert_eq!(tokens(&mut actions), [3]);
+    }
+
+    #[test]
+    fn a_vote_waits_for_term_and_vote_only() {
+        let (mut saves, mut actions) = (Saves::default(), Vec::new());
+        saves.issue(Save::default(), &mut actions);
+        saves.hold(promise(1), Needs::Everything, &mut actions);
+        saves.hold(promise(2), Needs::HardState, &mut actions);
+        assert!(tokens(&mut actions).is_empty());
+        saves.hard_state_done(1, &mut actions);
+        assert_eq!(tokens(&mut actions), [2]);
+        saves.done(1, &mut actions);
+        assert_eq!(tokens(&mut actions), [1]);
     }
 }

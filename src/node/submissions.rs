@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::command::Command;
-use crate::machine::Order;
+use crate::machine::{Answer, Order};
 use crate::raft::{CallId, Entry};
 
 /// How long a client waits for the outcome, in milliseconds.
@@ -199,6 +199,32 @@ impl<T> Submissions<T> {
                 usize::MAX
             })
             .collect()
+    }
+
+    /// A snapshot took the place of everything up to `applied`, (term, index). Returns who waited
+    /// for a command in it, with its `answer`; whatever the snapshot shows to be overwritten waits
+    /// for a leader again.
+    pub fn installed(
+        &mut self,
+        applied: (u64, u64),
+        now: u64,
+        answer: impl Fn(&Command) -> Option<Answer>,
+    ) -> Vec<(Waiter<T>, Answer)> {
+        let mut settled = Vec::new();
+        self.by_identity.retain(|_, submission| {
+            if let Some(answer) = answer(&submission.command) {
+                let waiters = std::mem::take(&mut submission.waiters).into_iter();
+                settled.extend(waiters.map(|(_, waiter)| (waiter, answer.clone())));
+                return false;
+            }
+            if let Stage::Placed { term, index } = submission.stage
+                && is_overwritten(term, index, applied)
+            {
+                submission.stage = Stage::Waiting(now);
+            }
+            true
+        });
+        settled
     }
 
     /// Who has waited too long: anyone for the outcome, and where there is no leader, anyone whose

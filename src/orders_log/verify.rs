@@ -1,9 +1,13 @@
 //! Comparing the orders.log files of several nodes.
 //!
 //! All files are read side by side, one line of each at a time, so that memory does not depend on
-//! their length. The first file that still has a line is the measure for the others: whoever has a
-//! line there must have the same one. The digests are recomputed for the measure alone, which
-//! covers the others too, because until then they were byte for byte the same.
+//! their length. The first file that has a line of the index that is looked at is the measure for
+//! the others: whoever has one must have the same. The digests are recomputed for the measure
+//! alone, which covers the others too, because until then they were byte for byte the same.
+//!
+//! A file may leave indexes out, as that of a node does which has caught up by a snapshot. The
+//! files of the others have these lines, so the digest before the gap leads to the one after it.
+//! An index that no file has cannot be checked, and does not pass.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -15,7 +19,7 @@ use crate::command::printable;
 use crate::machine::{FIRST_DIGEST, chain};
 
 /// Longest line that is read. The longest command, all of it escaped, takes less than half.
-const MAX_LINE: usize = 8 << 20;
+pub(super) const MAX_LINE: usize = 8 << 20;
 /// How many files are compared: each is held open.
 const MAX_FILES: usize = 256;
 
@@ -35,6 +39,8 @@ pub struct Checked {
     pub path: PathBuf,
     /// How many whole lines it has.
     pub lines: u64,
+    /// How many indexes it leaves out between its lines, or before the first.
+    pub missing: u64,
     /// The digest in the last one; sixteen zeros when there is none.
     pub digest: String,
     /// Whether half a line followed, as a node leaves it that is killed while writing. It is not
@@ -82,36 +88,49 @@ pub fn verify(dir: &Path) -> Result<Report, VerifyError> {
     }
     let mut digest = FIRST_DIGEST.to_string();
     let mut term = 0;
-    for number in 1.. {
-        for file in &mut files {
-            file.read_line(number)?;
-        }
-        let Some(measure) = files.iter().find(|file| file.state == State::Whole) else {
-            break;
+    let mut index = 0;
+    for file in &mut files {
+        file.read_line()?;
+    }
+    // The first line that is not compared yet.
+    while let Some(next) = files.iter().filter_map(Reader::index).min() {
+        let measure = files.iter().find(|file| file.index() == Some(next));
+        let measure = measure.expect("a smallest one is one of them");
+        let wrong = |reason: String| VerifyError::Wrong {
+            path: measure.path.clone(),
+            line: measure.lines + 1,
+            reason,
+            text: measure.text().to_vec(),
         };
+        if next != index + 1 {
+            return Err(wrong(format!(
+                "the index should be {}, for no file has the lines before",
+                index + 1
+            )));
+        }
         if let Some(other) = files.iter().find(|file| !file.agrees_with(measure)) {
             return Err(VerifyError::Differ {
-                line: number,
+                line: measure.lines + 1,
                 first: (measure.path.clone(), measure.text().to_vec()),
                 second: (other.path.clone(), other.text().to_vec()),
             });
         }
-        (term, digest) = check_line(measure.text(), number, term, &digest).map_err(|reason| {
-            VerifyError::Wrong {
-                path: measure.path.clone(),
-                line: number,
-                reason,
-                text: measure.text().to_vec(),
+        (term, digest) = check_line(measure.text(), next, term, &digest).map_err(wrong)?;
+        index = next;
+        for file in &mut files {
+            if file.index() == Some(next) {
+                file.missing += next - file.last_index - 1;
+                file.last_index = next;
+                file.digest.clone_from(&digest);
+                file.lines += 1;
+                file.read_line()?;
             }
-        })?;
-        for file in files.iter_mut().filter(|file| file.state == State::Whole) {
-            file.lines = number;
-            file.digest.clone_from(&digest);
         }
     }
     let checked = |file: Reader| Checked {
         name: file.name(),
         lines: file.lines,
+        missing: file.missing,
         digest: file.digest,
         torn: file.state == State::Torn,
         path: file.path,
@@ -193,7 +212,7 @@ fn parse_number(text: &str) -> Option<u64> {
 enum State {
     /// `line` is a line with its line break.
     Whole,
-    /// The file ended without a line break. `line` is what it ended in, once.
+    /// The file ended without a line break. `line` is what it ended in.
     Torn,
     /// The file has ended.
     End,
@@ -205,8 +224,12 @@ struct Reader {
     file: BufReader<File>,
     line: Vec<u8>,
     state: State,
+    /// How many lines have been checked.
     lines: u64,
+    /// The index of the last one, and its digest.
+    last_index: u64,
     digest: String,
+    missing: u64,
 }
 
 impl Reader {
@@ -218,17 +241,31 @@ impl Reader {
                 line: Vec::new(),
                 state: State::Whole,
                 lines: 0,
+                last_index: 0,
+                missing: 0,
                 digest: FIRST_DIGEST.to_string(),
             }),
             Err(error) => Err(VerifyError::Io(path, error)),
         }
     }
 
-    fn read_line(&mut self, number: u64) -> Result<(), VerifyError> {
+    /// The index of the line that is to be compared next; `None` after the last. A line that is out
+    /// of order, or has no index, is taken for what it should be.
+    fn index(&self) -> Option<u64> {
+        let index = self
+            .written_index()
+            .filter(|&index| index > self.last_index);
+        (self.state == State::Whole).then_some(index.unwrap_or(self.last_index + 1))
+    }
+
+    /// What the line itself says, as far as it goes.
+    fn written_index(&self) -> Option<u64> {
+        let end = self.line.iter().position(|&b| b == b'\t')?;
+        parse_number(str::from_utf8(&self.line[..end]).ok()?)
+    }
+
+    fn read_line(&mut self) -> Result<(), VerifyError> {
         self.line.clear();
-        if self.state != State::Whole {
-            return Ok(());
-        }
         let read = (&mut self.file)
             .take(MAX_LINE as u64 + 1)
             .read_until(b'\n', &mut self.line);
@@ -239,7 +276,7 @@ impl Reader {
             Ok(read) if read > MAX_LINE => {
                 return Err(VerifyError::Wrong {
                     path: self.path.clone(),
-                    line: number,
+                    line: self.lines + 1,
                     reason: format!("longer than {} MiB", MAX_LINE >> 20),
                     text: Vec::new(),
                 });
@@ -254,12 +291,15 @@ impl Reader {
         self.line.strip_suffix(b"\n").unwrap_or(&self.line)
     }
 
-    /// Whether the line is the same as the other, or as much of it as was written. (Half a line
-    /// is empty once it has been compared, and agrees from then on.)
+    /// Whether the line is the same as the other, or as much of it as was written, or of another
+    /// index.
     fn agrees_with(&self, measure: &Reader) -> bool {
         match self.state {
-            State::Whole => self.line == measure.line,
-            State::Torn => measure.line.starts_with(&self.line),
+            State::Whole => self.index() != measure.index() || self.line == measure.line,
+            State::Torn => {
+                let index = self.written_index();
+                index != measure.index() || measure.line.starts_with(&self.line)
+            }
             State::End => true,
         }
     }

@@ -1,4 +1,4 @@
-//! What nodes say to each other: requests and replies, in the paper's words (figure 2).
+//! What nodes say to each other: requests and replies, in the paper's words (figures 2 and 13).
 //!
 //! Requests and replies are separate types, because XML-RPC answers in the same HTTP exchange:
 //! every request gets exactly one reply, and a reply can belong to one request only.
@@ -61,6 +61,8 @@ pub enum Request {
     AppendEntries(AppendEntries),
     /// Asks for a vote.
     RequestVote(RequestVote),
+    /// Sends a part of a snapshot.
+    InstallSnapshot(InstallSnapshot),
 }
 
 /// The answer to a [`Request`], of the same kind.
@@ -70,6 +72,8 @@ pub enum Reply {
     AppendEntries(AppendEntriesReply),
     /// To RequestVote.
     RequestVote(RequestVoteReply),
+    /// To InstallSnapshot.
+    InstallSnapshot(InstallSnapshotReply),
 }
 
 /// AppendEntries RPC, arguments.
@@ -135,12 +139,54 @@ pub struct RequestVoteReply {
     pub vote_granted: bool,
 }
 
+/// InstallSnapshot RPC, arguments (figure 13): one part of a snapshot.
+///
+/// As in the paper, the parts are sent in order. Unlike there, one without data is a heartbeat: it
+/// asks how far the follower is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InstallSnapshot {
+    /// Leader's term.
+    pub term: u64,
+    /// So that a follower can redirect clients.
+    pub leader_id: NodeId,
+    /// The snapshot replaces all entries up to and including this index.
+    pub last_included_index: u64,
+    /// Term of that entry.
+    pub last_included_term: u64,
+    /// Where this part stands in the snapshot, in bytes.
+    pub offset: u64,
+    /// The part's bytes.
+    pub data: Vec<u8>,
+    /// This is the last part.
+    pub done: bool,
+}
+
+/// InstallSnapshot RPC, results.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InstallSnapshotReply {
+    /// The follower's term, for the leader to update itself.
+    pub term: u64,
+    /// How far the follower is.
+    pub outcome: InstallOutcome,
+}
+
+/// How far a follower is with a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InstallOutcome {
+    /// It has all that the snapshot says, and has saved it.
+    Installed,
+    /// It waits for the part that begins at this byte: the end of the part just sent, or less where
+    /// it does not have what came before (it has restarted, say).
+    Next(u64),
+}
+
 impl Request {
     /// Who sends it.
     pub fn from(&self) -> NodeId {
         match self {
             Request::AppendEntries(request) => request.leader_id,
             Request::RequestVote(request) => request.candidate_id,
+            Request::InstallSnapshot(request) => request.leader_id,
         }
     }
 
@@ -149,6 +195,7 @@ impl Request {
         match self {
             Request::AppendEntries(request) => request.term,
             Request::RequestVote(request) => request.term,
+            Request::InstallSnapshot(request) => request.term,
         }
     }
 }
@@ -159,6 +206,7 @@ impl Reply {
         match self {
             Reply::AppendEntries(reply) => reply.term,
             Reply::RequestVote(reply) => reply.term,
+            Reply::InstallSnapshot(reply) => reply.term,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What a leader knows of one peer.
 //!
 //! The parent decides, this leaf keeps the arithmetic: where to send from, what is under way, and
-//! how far a reply moves either. One AppendEntries is under way at a time. While it is, new
-//! entries gather, and they leave together in the next one.
+//! how far a reply moves either. One request is under way at a time. While it is, new entries
+//! gather, and they leave together in the next one.
 
 use super::log::Log;
-use super::message::CallId;
+use super::message::{CallId, InstallSnapshot};
+use super::ready::Snapshot;
 
 /// One peer's log, as far as its replies tell.
 #[derive(Clone, Debug)]
@@ -14,26 +15,54 @@ pub(super) struct Progress {
     pub next_index: u64,
     /// Highest index known to be the same there; 0 at the start of a term.
     pub match_index: u64,
-    /// The AppendEntries that has not been answered yet.
+    /// The snapshot that the peer is being sent, because it lacks entries that are not kept.
+    pub sending: Option<Sending>,
+    /// The request that has not been answered yet.
     pub in_flight: Option<InFlight>,
     /// The highest commit index that the peer is known to have been told of.
     pub told_commit: u64,
-    /// When the next AppendEntries is due even if there is nothing to say.
+    /// When the next request is due even if there is nothing to say.
     pub heartbeat_at: u64,
     /// The last request was not answered. Until one is, only empty heartbeats are sent: a peer that
     /// is gone costs one small attempt per heartbeat interval, however many commands arrive.
     pub is_suspect: bool,
 }
 
-/// An AppendEntries under way.
+/// A request under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InFlight {
     pub call: CallId,
+    pub sent: Sent,
+}
+
+/// What was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sent {
+    Append(SentAppend),
+    /// A part of the snapshot under way; without bytes it was a heartbeat.
+    Part {
+        start: u64,
+        end: u64,
+    },
+}
+
+/// An AppendEntries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SentAppend {
     pub prev_log_index: u64,
     /// Index of the last entry that it speaks of.
     pub last_log_index: u64,
     /// The commit index that the peer will have once it has agreed to this request.
     pub commit: u64,
+}
+
+/// A snapshot on its way to a peer. It stays the same one until it has arrived, whatever snapshots
+/// the leader takes meanwhile.
+#[derive(Clone, Debug)]
+pub(super) struct Sending {
+    pub snapshot: Snapshot,
+    /// The peer has what comes before this byte.
+    pub offset: u64,
 }
 
 impl Progress {
@@ -43,6 +72,7 @@ impl Progress {
         Progress {
             next_index: last_index + 1,
             match_index: 0,
+            sending: None,
             in_flight: None,
             told_commit: 0,
             heartbeat_at: now,
@@ -55,7 +85,8 @@ impl Progress {
         self.in_flight.is_none()
             && (now >= self.heartbeat_at
                 || (!self.is_suspect
-                    && (self.next_index <= last_index
+                    && (self.sending.is_some()
+                        || self.next_index <= last_index
                         || self.told_commit < commit_index.min(self.match_index))))
     }
 
@@ -78,6 +109,60 @@ impl Progress {
         // A refusal at or below what once matched: the peer has lost its log. Believe it, or it
         // would never be filled again.
         self.match_index = self.match_index.min(self.next_index - 1);
+    }
+
+    /// The answer to the request named `call` is there. Returns what was asked, if it is the one
+    /// under way.
+    pub fn answered(&mut self, call: CallId) -> Option<Sent> {
+        let in_flight = self.in_flight.take_if(|sent| sent.call == call)?;
+        self.is_suspect = false;
+        Some(in_flight.sent)
+    }
+
+    /// The next part of the snapshot under way, or the first part of this one. A suspect gets an
+    /// empty part.
+    pub fn next_part(&mut self, latest: &Snapshot, max_bytes: usize) -> (Sent, InstallSnapshot) {
+        let sending = self.sending.get_or_insert_with(|| Sending {
+            snapshot: latest.clone(),
+            offset: 0,
+        });
+        let Sending { snapshot, offset } = sending;
+        let rest = &snapshot.data[*offset as usize..];
+        let data = match self.is_suspect {
+            true => &[],
+            false => &rest[..rest.len().min(max_bytes)],
+        };
+        let start = *offset;
+        let end = start + data.len() as u64;
+        let part = InstallSnapshot {
+            term: 0,
+            leader_id: 0,
+            last_included_index: snapshot.last_index,
+            last_included_term: snapshot.last_term,
+            offset: start,
+            data: data.to_vec(),
+            done: end == snapshot.data.len() as u64,
+        };
+        (Sent::Part { start, end }, part)
+    }
+
+    /// The peer has the whole snapshot.
+    pub fn installed(&mut self) {
+        if let Some(Sending { snapshot, .. }) = self.sending.take() {
+            self.matched(snapshot.last_index, snapshot.last_index);
+        }
+    }
+
+    /// The peer waits for the snapshot's bytes from `offset` on. Returns whether that can be.
+    pub fn wants_part(&mut self, offset: u64) -> bool {
+        let Some(sending) = &mut self.sending else {
+            return false;
+        };
+        let possible = offset <= sending.snapshot.data.len() as u64;
+        if possible {
+            sending.offset = offset;
+        }
+        possible
     }
 }
 

@@ -10,11 +10,12 @@ use super::message::{CallId, Entry, Reply, Request};
 ///
 /// The order matters. `send` may leave at once. `save` is handed to the disk in the order in which
 /// it was produced. `after_save` and `reply` may leave only when that save, *and every save handed
-/// over before it*, is on disk: they promise what was saved. `committed` may be applied at once.
+/// over before it*, is on disk: they promise what was saved. `install` and then `committed` may be
+/// applied at once.
 #[must_use = "a promise that is not kept is a lost vote or a lost entry"]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
-    /// A leader's AppendEntries. They promise nothing of the leader's own disk (dissertation
+    /// A leader's AppendEntries and InstallSnapshot. They promise nothing of the leader's own disk (dissertation
     /// 10.2.1), so that one commit costs one round trip and one write, side by side.
     pub send: Vec<Send>,
     /// What to save, if anything changed.
@@ -23,6 +24,8 @@ pub struct Ready {
     pub after_save: Vec<Send>,
     /// The answer to the request that was put in, to send after the save.
     pub reply: Option<Reply>,
+    /// A snapshot from the leader, which takes the place of the state machine's state.
+    pub install: Option<Snapshot>,
     /// Entries to apply, in order.
     pub committed: Vec<Entry>,
 }

@@ -6,9 +6,10 @@
 //! with it everything before it.
 
 use super::message::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, CallId, Entry, Reply, Request,
+    AppendEntries, AppendEntriesReply, AppendOutcome, CallId, Entry, InstallSnapshot, Reply,
+    Request,
 };
-use super::progress::InFlight;
+use super::progress::{InFlight, Sent, SentAppend};
 use super::ready::Send;
 use super::role::Role;
 use super::{NodeId, Raft, Rejected, quorum};
@@ -27,27 +28,22 @@ impl Raft {
                 index: self.log.last_index() + 1,
             }));
         }
-        if request.term == self.current_term
-            && self
-                .leader()
-                .is_some_and(|leader| leader != request.leader_id)
-        {
-            return Err(Rejected::SecondLeader {
-                from: request.leader_id,
-                term: request.term,
-            });
-        }
+        self.check_only_leader(request.term, request.leader_id)?;
         let prev_log_index = request.prev_log_index;
         let conflict = self.first_conflict(&request)?;
         self.become_follower(request.term, Some(request.leader_id));
         self.reset_election_timer();
+        // Whoever is sent entries needs no snapshot any more.
+        self.staged = None;
 
         if planted!(CommitBeforeMatch) {
             let last_index = self.log.last_index();
             self.commit_index = self.commit_index.max(request.leader_commit.min(last_index));
         }
-        // 2. Reply false if the log has no entry at prevLogIndex whose term is prevLogTerm.
-        if self.log.term_at(prev_log_index) != Some(request.prev_log_term) {
+        // 2. Reply false if the log has no entry at prevLogIndex whose term is prevLogTerm. What a
+        // snapshot covers is committed, so the leader has it too.
+        let is_covered = prev_log_index < self.log.base_index() && !planted!(CoveredIsConflict);
+        if !is_covered && self.log.term_at(prev_log_index) != Some(request.prev_log_term) {
             return Ok(self.append_reply(self.conflict_hint(prev_log_index)));
         }
         // 3. Delete a conflicting entry and all that follow it. Only a real conflict: an older
@@ -78,6 +74,15 @@ impl Raft {
             matched
         };
         Ok(self.append_reply(AppendOutcome::Matched(matched)))
+    }
+
+    /// A term has one leader; a second one is refused before anything changes.
+    pub(super) fn check_only_leader(&self, term: u64, from: NodeId) -> Result<(), Rejected> {
+        let other = self.leader().is_some_and(|leader| leader != from);
+        if term == self.current_term && other {
+            return Err(Rejected::SecondLeader { from, term });
+        }
+        Ok(())
     }
 
     /// The first entry of the request that conflicts with ours, if `prev_log_index` matches. A
@@ -136,11 +141,14 @@ impl Raft {
         let Some(progress) = leader.progress.get_mut(&from) else {
             return;
         };
-        let Some(sent) = progress.in_flight.filter(|sent| sent.call == call) else {
+        let Some(sent) = progress.answered(call) else {
             return;
         };
-        progress.in_flight = None;
-        progress.is_suspect = false;
+        let Sent::Append(sent) = sent else {
+            // An answer of the wrong kind is none.
+            progress.is_suspect = true;
+            return;
+        };
         match reply.outcome {
             AppendOutcome::Matched(index) if index == sent.last_log_index => {
                 progress.matched(index, sent.commit);
@@ -186,7 +194,7 @@ impl Raft {
     }
 
     /// Sends to every peer that has nothing under way and something to hear: entries, a new commit
-    /// index, or a heartbeat.
+    /// index, a part of a snapshot where the entries are not kept any more, or a heartbeat.
     pub(super) fn replicate(&mut self) {
         let (now, last_index) = (self.now, self.log.last_index());
         let Role::Leader(leader) = &mut self.role else {
@@ -197,6 +205,26 @@ impl Raft {
                 continue;
             }
             let prev_log_index = progress.next_index - 1;
+            let call = self.next_call;
+            self.next_call += 1;
+            progress.heartbeat_at = now + self.config.heartbeat;
+            let Some(prev_log_term) = self.log.term_at(prev_log_index) else {
+                let snapshot = self.snapshot.as_ref();
+                let snapshot = snapshot.expect("what the log lacks, a snapshot covers");
+                let (sent, part) = progress.next_part(snapshot, self.config.max_part_bytes);
+                progress.in_flight = Some(InFlight { call, sent });
+                self.ready.send.push(Send {
+                    to,
+                    call,
+                    request: Request::InstallSnapshot(InstallSnapshot {
+                        term: self.current_term,
+                        leader_id: self.config.id,
+                        ..part
+                    }),
+                });
+                continue;
+            };
+            progress.sending = None;
             let entries = if progress.is_suspect {
                 Vec::new()
             } else {
@@ -206,14 +234,14 @@ impl Raft {
                     self.config.max_batch_bytes,
                 )
             };
-            let call = self.next_call;
-            self.next_call += 1;
-            progress.heartbeat_at = now + self.config.heartbeat;
+            let last_log_index = prev_log_index + entries.len() as u64;
             progress.in_flight = Some(InFlight {
                 call,
-                prev_log_index,
-                last_log_index: prev_log_index + entries.len() as u64,
-                commit: self.commit_index.min(prev_log_index + entries.len() as u64),
+                sent: Sent::Append(SentAppend {
+                    prev_log_index,
+                    last_log_index,
+                    commit: self.commit_index.min(last_log_index),
+                }),
             });
             self.ready.send.push(Send {
                 to,
@@ -222,10 +250,7 @@ impl Raft {
                     term: self.current_term,
                     leader_id: self.config.id,
                     prev_log_index,
-                    prev_log_term: self
-                        .log
-                        .term_at(prev_log_index)
-                        .expect("next_index is within the log"),
+                    prev_log_term,
                     entries,
                     leader_commit: self.commit_index,
                 }),

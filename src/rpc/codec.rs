@@ -5,8 +5,8 @@
 //! nothing: a member that is missing, of another type or out of range is fault -32602 that names
 //! it. Members that are not known are ignored, so that a later version may add some.
 //!
-//! The size of a document is bounded by [`MAX_BATCH_ENTRIES`] and [`MAX_BATCH_BYTES`], which the
-//! core is told: what a leader sends, a follower's limits accept.
+//! The size of a document is bounded by [`MAX_BATCH_ENTRIES`], [`MAX_BATCH_BYTES`] and
+//! [`MAX_PART_BYTES`], which the core is told: what a leader sends, a follower's limits accept.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::game::Player;
 use crate::machine::Answer;
 use crate::node::event::{Forward, ForwardReply, State};
 use crate::raft::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, Entry, NodeId, Payload, RequestVote,
-    RequestVoteReply, RoleName,
+    AppendEntries, AppendEntriesReply, AppendOutcome, Entry, InstallOutcome, InstallSnapshot,
+    InstallSnapshotReply, NodeId, Payload, RequestVote, RequestVoteReply, RoleName,
 };
 use crate::status::{PeerStatus, Status};
 
@@ -33,6 +33,10 @@ pub const MAX_BATCH_BYTES: usize = 512 * 1024;
 
 /// The longest command as base64, its client in full and a frame fit into one body.
 const _: () = assert!(crate::command::MAX_TEXT_BYTES / 3 * 4 + 4096 < 1 << 20);
+
+/// Most bytes of a snapshot in one InstallSnapshot: as base64 a third of a body, so that a part does
+/// not take a slow link for much longer than entries do.
+pub const MAX_PART_BYTES: usize = 256 * 1024;
 
 type Decoded<T> = Result<T, Fault>;
 
@@ -148,6 +152,62 @@ pub fn decode_request_vote_reply(value: &Value) -> Decoded<RequestVoteReply> {
     Ok(RequestVoteReply {
         term: members.number("term")?,
         vote_granted: members.boolean("vote_granted")?,
+    })
+}
+
+/// InstallSnapshot RPC, arguments.
+pub fn install_snapshot(request: &InstallSnapshot) -> Value {
+    record([
+        ("term", int(request.term)),
+        ("leader_id", int(request.leader_id)),
+        ("last_included_index", int(request.last_included_index)),
+        ("last_included_term", int(request.last_included_term)),
+        ("offset", int(request.offset)),
+        ("data", Value::Base64(request.data.clone())),
+        ("done", Value::Bool(request.done)),
+    ])
+}
+
+/// InstallSnapshot RPC, arguments.
+pub fn decode_install_snapshot(value: &Value) -> Decoded<InstallSnapshot> {
+    let members = Members::of(value)?;
+    Ok(InstallSnapshot {
+        term: members.number("term")?,
+        leader_id: members.number("leader_id")?,
+        last_included_index: members.number("last_included_index")?,
+        last_included_term: members.number("last_included_term")?,
+        offset: members.number("offset")?,
+        data: members.bytes("data")?.to_vec(),
+        done: members.boolean("done")?,
+    })
+}
+
+/// InstallSnapshot RPC, results: `next_offset` while parts are missing.
+pub fn install_snapshot_reply(reply: &InstallSnapshotReply) -> Value {
+    let mut members = Struct::default();
+    members.insert("term", int(reply.term));
+    match reply.outcome {
+        InstallOutcome::Installed => {
+            members.insert("installed", Value::Bool(true));
+        }
+        InstallOutcome::Next(offset) => {
+            members.insert("installed", Value::Bool(false));
+            members.insert("next_offset", int(offset));
+        }
+    }
+    Value::Struct(members)
+}
+
+/// InstallSnapshot RPC, results.
+pub fn decode_install_snapshot_reply(value: &Value) -> Decoded<InstallSnapshotReply> {
+    let members = Members::of(value)?;
+    Ok(InstallSnapshotReply {
+        term: members.number("term")?,
+        outcome: if members.boolean("installed")? {
+            InstallOutcome::Installed
+        } else {
+            InstallOutcome::Next(members.number("next_offset")?)
+        },
     })
 }
 
@@ -436,6 +496,13 @@ impl<'a> Members<'a> {
         match self.get(name)? {
             Value::String(text) => Ok(text),
             _ => Err(wrong(format!("{name}: a string is wanted"))),
+        }
+    }
+
+    fn bytes(&self, name: &str) -> Decoded<&'a [u8]> {
+        match self.get(name)? {
+            Value::Base64(bytes) => Ok(bytes),
+            _ => Err(wrong(format!("{name}: base64 is wanted"))),
         }
     }
 

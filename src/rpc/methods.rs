@@ -62,6 +62,19 @@ const METHODS: &[Method] = &[
         },
     },
     Method {
+        name: "install_snapshot_rpc",
+        signature: &["struct", "struct"],
+        help: "Raft's InstallSnapshot (figure 13 of the paper), for nodes only. \
+               {term, leader_id, last_included_index, last_included_term, offset, data, done} \
+               gives {term, installed} and, while parts are missing, next_offset. data is base64.",
+        by_peers: true,
+        read: |params| {
+            let [request] = parameters(params)?;
+            let request = codec::decode_install_snapshot(request)?;
+            Ok(question(Question::Raft(Request::InstallSnapshot(request))))
+        },
+    },
+    Method {
         name: "forward_rpc",
         signature: &["struct", "struct"],
         help: "A follower's commands for the leader, for nodes only. \
@@ -206,6 +219,10 @@ pub fn method_and_params(request: &PeerRequest) -> (&'static str, Vec<Value>) {
         PeerRequest::Raft(Request::RequestVote(request)) => {
             ("request_vote_rpc", vec![codec::request_vote(request)])
         }
+        PeerRequest::Raft(Request::InstallSnapshot(request)) => (
+            "install_snapshot_rpc",
+            vec![codec::install_snapshot(request)],
+        ),
         PeerRequest::Forward(forward) => ("forward_rpc", vec![codec::forward(forward)]),
         PeerRequest::Status => ("cluster.status", vec![]),
     }
@@ -218,6 +235,8 @@ pub enum ReplyKind {
     AppendEntries,
     /// To RequestVote.
     RequestVote,
+    /// To InstallSnapshot.
+    InstallSnapshot,
     /// To a forward.
     Forward,
     /// To a status call.
@@ -230,6 +249,7 @@ impl ReplyKind {
         match request {
             PeerRequest::Raft(Request::AppendEntries(_)) => ReplyKind::AppendEntries,
             PeerRequest::Raft(Request::RequestVote(_)) => ReplyKind::RequestVote,
+            PeerRequest::Raft(Request::InstallSnapshot(_)) => ReplyKind::InstallSnapshot,
             PeerRequest::Forward(_) => ReplyKind::Forward,
             PeerRequest::Status => ReplyKind::Status,
         }
@@ -245,6 +265,9 @@ pub fn decode_reply(kind: ReplyKind, value: &Value) -> Result<PeerReply, Fault> 
         ReplyKind::RequestVote => {
             PeerReply::Raft(Reply::RequestVote(codec::decode_request_vote_reply(value)?))
         }
+        ReplyKind::InstallSnapshot => PeerReply::Raft(Reply::InstallSnapshot(
+            codec::decode_install_snapshot_reply(value)?,
+        )),
         ReplyKind::Forward => PeerReply::Forward(codec::decode_forward_reply(value)?),
         ReplyKind::Status => PeerReply::Status(codec::decode_status(value)?),
     })
@@ -254,6 +277,7 @@ fn response(response: Response) -> Value {
     match response {
         Response::Raft(Reply::AppendEntries(reply)) => codec::append_entries_reply(&reply),
         Response::Raft(Reply::RequestVote(reply)) => codec::request_vote_reply(&reply),
+        Response::Raft(Reply::InstallSnapshot(reply)) => codec::install_snapshot_reply(&reply),
         Response::Forward(reply) => codec::forward_reply(&reply),
         Response::Applied(answer) => codec::answer(&answer),
         Response::State(state) => codec::state(&state),
@@ -268,7 +292,8 @@ fn fault(refusal: Refusal) -> Fault {
         | Refusal::NoLeader
         | Refusal::OutcomeUnknown
         | Refusal::SerialTooOld
-        | Refusal::Full => Fault::APPLICATION,
+        | Refusal::Full
+        | Refusal::DiskFull => Fault::APPLICATION,
     };
     Fault::new(code, refusal.to_string())
 }

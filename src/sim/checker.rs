@@ -325,7 +325,7 @@ impl Checker {
                     return promise(format!("node {node} acknowledges {index} of term {term}"));
                 }
             }
-            Reply::RequestVote(_) => {}
+            Reply::RequestVote(_) | Reply::InstallSnapshot(_) => {}
         }
         Ok(())
     }

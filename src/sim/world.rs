@@ -6,19 +6,22 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 
 use crate::game::Game;
+use crate::machine::Machine;
 use crate::node::driver::{Driver, Parts, Peer};
 use crate::node::event::{
     Action, Event, ForwardReply, PeerReply, PeerRequest, Question, Refusal, Response,
 };
 use crate::node::submissions::OUTCOME_WITHIN;
-use crate::raft::{CallId, Config, NodeId, Raft, Request, RoleName, Save};
+use crate::raft::{CallId, CheckSnapshot, Config, NodeId, Raft, Request, RoleName, Save};
 use crate::rpc::methods::{self, Asked, ReplyKind};
 use crate::rpc::{codec, xml};
+use crate::snapshot::{self, Document};
 
 use super::checker::{Checker, Violation};
 use super::clients::{Attempt, Clients};
@@ -391,13 +394,20 @@ impl<'a> World<'a> {
                 max_batch_entries,
                 max_batch_bytes: codec::MAX_BATCH_BYTES,
                 max_uncommitted,
+                max_part_bytes: codec::MAX_PART_BYTES,
+                max_snapshot_bytes: snapshot::MAX_BYTES,
+                keep_while_sending: 1_000,
+                check_snapshot: CheckSnapshot(Arc::new(Document::check)),
             },
             hard_state,
+            None,
             log,
         );
         node.driver = Some(Driver::new(Parts {
             raft,
-            game: board(ids.len() as u64),
+            machine: Machine::new(board(ids.len() as u64)),
+            snapshot_entries: u64::MAX,
+            address: format!("10.0.0.{id}:8000"),
             name: format!("bob{id}"),
             client: format!("bob{id}-{salt:016x}"),
             peers: ids
@@ -614,7 +624,9 @@ impl<'a> World<'a> {
                 self.checker.vote_request(from, vote.term, disk)?;
                 None
             }
-            PeerRequest::Forward(_) | PeerRequest::Status => None,
+            PeerRequest::Raft(Request::InstallSnapshot(_))
+            | PeerRequest::Forward(_)
+            | PeerRequest::Status => None,
         };
         let node = self.node(from);
         node.calls.insert(call);

@@ -7,7 +7,7 @@ use super::*;
 
 #[test]
 fn a_new_node_is_a_follower_in_term_0_without_a_vote_or_an_entry() {
-    let core = Raft::new(config(1, 3), HardState::default(), Log::default());
+    let core = Raft::new(config(1, 3), HardState::default(), None, Log::default());
     assert_eq!(core.role(), RoleName::Follower);
     assert_eq!((core.current_term(), core.voted_for()), (0, None));
     assert_eq!((core.log().last_index(), core.log().last_term()), (0, 0));

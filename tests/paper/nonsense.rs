@@ -16,7 +16,7 @@ fn leader_with_a_request_under_way() -> (Raft, Send) {
         current_term: 4,
         voted_for: None,
     };
-    let mut core = Raft::new(config, hard_state, Log::default());
+    let mut core = Raft::new(config, hard_state, None, Log::default());
     let ready = core.tick(core.deadline().unwrap());
     let send = sent(&ready.after_save, 3);
     let ready = core.reply(3, send.call, vote_reply(5, true));

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use raftian::command::Command;
 use raftian::raft::{
-    CallId, Config, Entry, HardState, Log, NodeId, NotProposed, Payload, Proposed, Raft, Ready,
-    Reply, Request, RoleName, Save, Send,
+    CallId, CheckSnapshot, Config, Entry, HardState, Log, NodeId, NotProposed, Payload, Proposed,
+    Raft, Ready, Reply, Request, RoleName, Save, Send, Snapshot,
 };
 use raftian::storage::Memory;
 
@@ -45,7 +45,21 @@ pub fn config(id: NodeId, nodes: u64) -> Config {
         max_batch_entries: 64,
         max_batch_bytes: 1 << 20,
         max_uncommitted: 1_000,
+        max_part_bytes: 1 << 20,
+        max_snapshot_bytes: 1 << 20,
+        keep_while_sending: 1_000,
+        check_snapshot: CheckSnapshot(Arc::new(|snapshot: &Snapshot| {
+            match *snapshot.data == *state_after(snapshot.last_index) {
+                true => Ok(()),
+                false => Err("it is garbled".to_string()),
+            }
+        })),
     }
+}
+
+/// What the state machine says of itself after that many entries.
+pub fn state_after(index: u64) -> Vec<u8> {
+    format!("after {index:03}").into_bytes()
 }
 
 /// Entries from index `first` on with these terms, all of them no-ops.
@@ -152,6 +166,7 @@ impl Cluster {
                 core: Some(Raft::new(
                     config.clone(),
                     HardState::default(),
+                    None,
                     Log::default(),
                 )),
                 config,
@@ -248,6 +263,24 @@ impl Cluster {
             }
         });
         answer
+    }
+
+    /// A node writes its state machine down, and keeps the last `keep` entries before that.
+    pub fn snapshot(&mut self, id: NodeId, keep: u64) {
+        let core = self.core(id);
+        let last_index = core.last_applied();
+        let snapshot = Snapshot {
+            last_index,
+            last_term: core.log().term_at(last_index).expect("it has been applied"),
+            data: state_after(last_index).into(),
+        };
+        let keep_from = last_index + 1 - keep.min(last_index);
+        self.step(id, |core| core.compact(snapshot, keep_from));
+    }
+
+    /// A node's disk is full, or has room again.
+    pub fn disk_full(&mut self, id: NodeId, is_full: bool) {
+        self.step(id, |core| core.disk_full(is_full));
     }
 
     // The wire
@@ -386,10 +419,12 @@ impl Cluster {
     pub fn restart(&mut self, id: NodeId) {
         let node = self.node(id);
         assert!(node.core.is_none(), "node {id} is not down");
-        let (hard_state, _, log) = node.disk.load();
+        let (hard_state, snapshot, log) = node.disk.load();
+        let covered = snapshot.as_ref().map_or(0, |snapshot| snapshot.last_index);
         // A process's clock starts with the process.
         node.now = 0;
-        node.core = Some(Raft::new(node.config.clone(), hard_state, log));
+        node.core = Some(Raft::new(node.config.clone(), hard_state, snapshot, log));
+        self.apply_at_once(id, covered);
     }
 
     /// A node comes back with another disk: this term and vote, and a log of no-ops.
@@ -471,6 +506,11 @@ impl Cluster {
             let packet = reply_to(asker, Message::Reply(reply));
             self.node(id).held.push_back((issued, packet));
         }
+        if let Some(snapshot) = ready.install {
+            let position = format!("{}@{}", snapshot.last_index, snapshot.last_term);
+            self.note(format!("{id} installs the snapshot {position}"));
+            self.apply_at_once(id, snapshot.last_index);
+        }
         if !ready.committed.is_empty() {
             self.apply(id, ready.committed);
         }
@@ -518,6 +558,13 @@ impl Cluster {
             assert_eq!(first, entry, "two nodes apply different entries");
         }
         self.node(id).applied.extend(committed);
+    }
+
+    /// The state machine becomes what a snapshot says: all that was committed up to `index`.
+    fn apply_at_once(&mut self, id: NodeId, index: u64) {
+        let covered = self.committed.range(..=index);
+        let entries = covered.map(|(_, (entry, _))| entry.clone()).collect();
+        self.node(id).applied = entries;
     }
 
     fn take(&mut self, from: NodeId, to: NodeId) -> Packet {

@@ -3,7 +3,10 @@
 //! `3@2` is index 3 of term 2, throughout. A message that is sent reads `1->2 append term=1 ...`,
 //! and `1=>2 append` when it arrives.
 
-use raftian::raft::{AppendOutcome, Entry, Payload, Raft, Reply, Request, RoleName, Save};
+use raftian::raft::{
+    AppendOutcome, Entry, InstallOutcome, LogAfterSnapshot, Payload, Raft, Reply, Request,
+    RoleName, Save, SaveSnapshot,
+};
 
 use super::{Message, Packet};
 
@@ -25,6 +28,14 @@ pub fn save(save: &Save) -> String {
     if let Some(hard_state) = save.hard_state {
         parts.push(format!("term={}", hard_state.current_term));
         parts.push(format!("vote={}", number(hard_state.voted_for)));
+    }
+    if let Some(SaveSnapshot { snapshot, log }) = &save.snapshot {
+        let log = match log {
+            LogAfterSnapshot::KeepFrom(index) => format!("log from {index} on"),
+            LogAfterSnapshot::Discard => "no log".to_string(),
+        };
+        let (index, term) = (snapshot.last_index, snapshot.last_term);
+        parts.push(format!("snapshot {index}@{term}, {log}"));
     }
     if !save.entries.is_empty() {
         parts.push(entries(&save.entries));
@@ -57,6 +68,11 @@ pub fn kind(message: &Message) -> &'static str {
         },
         Message::Reply(Reply::RequestVote(reply)) if reply.vote_granted => "vote yes",
         Message::Reply(Reply::RequestVote(_)) => "vote no",
+        Message::Request(Request::InstallSnapshot(_)) => "install",
+        Message::Reply(Reply::InstallSnapshot(reply)) => match reply.outcome {
+            InstallOutcome::Installed => "installed",
+            InstallOutcome::Next(_) => "staged",
+        },
         Message::Fault => "fault",
     }
 }
@@ -87,6 +103,19 @@ pub fn message(message: &Message) -> String {
             } => format!("{kind} term={} term {term} from {index} on", reply.term),
         },
         Message::Reply(Reply::RequestVote(reply)) => format!("{kind} term={}", reply.term),
+        Message::Request(Request::InstallSnapshot(request)) => format!(
+            "{kind} term={} snapshot={}@{} offset={} {:?}{}",
+            request.term,
+            request.last_included_index,
+            request.last_included_term,
+            request.offset,
+            String::from_utf8_lossy(&request.data),
+            if request.done { " done" } else { "" }
+        ),
+        Message::Reply(Reply::InstallSnapshot(reply)) => match reply.outcome {
+            InstallOutcome::Installed => format!("{kind} term={}", reply.term),
+            InstallOutcome::Next(offset) => format!("{kind} term={} upto={offset}", reply.term),
+        },
         Message::Fault => kind.to_string(),
     }
 }
@@ -120,8 +149,19 @@ pub fn status(core: &Raft) -> String {
     line
 }
 
-/// The whole log; what stands before the bar is known to be committed.
+/// What is kept of the log; what stands before the bar is known to be committed.
 pub fn log(core: &Raft) -> String {
-    let (committed, rest) = core.log().from(1).split_at(core.commit_index() as usize);
-    format!("{} {} | {}", core.id(), entries(committed), entries(rest))
+    let base = core.log().base_index();
+    let committed = (core.commit_index() - base) as usize;
+    let (committed, rest) = core.log().from(base + 1).split_at(committed);
+    let kept = format!("{} | {}", entries(committed), entries(rest));
+    match core.snapshot() {
+        Some(snapshot) => format!(
+            "{} snapshot {}@{}, {kept}",
+            core.id(),
+            snapshot.last_index,
+            snapshot.last_term
+        ),
+        None => format!("{} {kept}", core.id()),
+    }
 }

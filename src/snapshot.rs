@@ -1,0 +1,409 @@
+//! A snapshot's text: the report's JSON document (its listing 16), and a little more.
+//!
+//! ```json
+//! {
+//! "servers":[
+//! {"id":1,"url":"127.0.0.1","port":8001,"hp":70},
+//! {"id":2,"url":"127.0.0.1","port":8002,"hp":100}
+//! ],
+//! "lastIndex":4,
+//! "lastTerm":1,
+//! "lastConfig":[1,2],
+//! "digest":"1f0c...",
+//! "sessions":[
+//! {"client":"bob1-01ab","floor":0,"lastIndex":4,"answers":[[1,2,1,"hp 70"],[2,4,1,"hp 70"]]}
+//! ],
+//! "checksum":"..."
+//! }
+//! ```
+//!
+//! `servers`, `lastIndex`, `lastTerm` and `lastConfig` (the members) are the report's. A state
+//! machine is more than its board: `digest` lets orders.log go on at the next index, and `sessions`
+//! lets a command that is repeated after the snapshot be known again; an answer is serial, index,
+//! term and outcome. `checksum` is SHA-256 over every byte before the comma that precedes it.
+//!
+//! The text is JSON for any reader and one line for each thing that a person may look for. Raft
+//! and the storage carry it as bytes ([`crate::raft::Snapshot`]).
+//!
+//! Promises: [`Document::read`] takes nothing on trust. It allocates in proportion to what it is
+//! given, and what it accepts, [`Document::write`] writes so that it reads the same.
+//!
+//! Caveat: `url` and `port` are where the writer's configuration says that a node listens. Nothing
+//! reads them back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::command::{MAX_CLIENT_BYTES, MAX_SERIAL};
+use crate::game::Game;
+use crate::machine::{Answer, MAX_SESSIONS, Machine, Session, Sessions, WINDOW};
+use crate::raft::{NodeId, Snapshot};
+
+/// The largest snapshot that is taken from a peer. A full session table with the longest names is
+/// about half of it.
+pub const MAX_BYTES: usize = 256 << 20;
+
+/// The state machine after the entry at `last_index`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Every player, in the order of their ids.
+    pub servers: Vec<Server>,
+    /// Index of the last entry applied.
+    pub last_index: u64,
+    /// Its term.
+    pub last_term: u64,
+    /// The members' ids.
+    pub last_config: Vec<NodeId>,
+    /// The digest after it.
+    pub digest: String,
+    /// What is remembered of each client.
+    pub sessions: Sessions,
+}
+
+/// A player: a node's seat on the board.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// The node.
+    pub id: NodeId,
+    /// The host at which it listens.
+    pub url: String,
+    /// The port.
+    pub port: u16,
+    /// Hit points.
+    pub hp: u32,
+}
+
+/// An answer: serial, index, term, outcome.
+type AnswerLine = (u64, u64, u64, String);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct SessionLine {
+    client: String,
+    floor: u64,
+    last_index: u64,
+    answers: Vec<AnswerLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Raw {
+    servers: Vec<Server>,
+    last_index: u64,
+    last_term: u64,
+    last_config: Vec<NodeId>,
+    digest: String,
+    sessions: Vec<SessionLine>,
+    checksum: String,
+}
+
+/// What stands between the checked bytes and the checksum.
+const BEFORE_CHECKSUM: &str = ",\n\"checksum\":\"";
+const AFTER_CHECKSUM: &str = "\"\n}\n";
+
+impl Document {
+    /// What the machine holds after an entry of `last_term`. `address` gives a player's host and
+    /// port.
+    pub fn of(
+        machine: &Machine<Game>,
+        last_term: u64,
+        address: impl Fn(NodeId) -> (String, u16),
+    ) -> Document {
+        let players = machine.state().players();
+        Document {
+            servers: players
+                .iter()
+                .map(|player| {
+                    let (url, port) = address(player.id);
+                    Server {
+                        id: player.id,
+                        url,
+                        port,
+                        hp: player.hp,
+                    }
+                })
+                .collect(),
+            last_index: machine.last_applied(),
+            last_term,
+            last_config: players.iter().map(|player| player.id).collect(),
+            digest: machine.digest().to_string(),
+            sessions: machine.sessions().clone(),
+        }
+    }
+
+    /// The machine that the document describes, with the players of `fresh`; or one sentence about
+    /// why it is of another game.
+    pub fn machine(self, fresh: &Game) -> Result<Machine<Game>, String> {
+        let hp: Vec<_> = self.servers.iter().map(|s| (s.id, s.hp)).collect();
+        let game = fresh.restored(&hp)?;
+        Ok(Machine::restored(
+            game,
+            self.sessions,
+            self.last_index,
+            self.digest,
+        ))
+    }
+
+    /// The document as Raft carries it.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            last_index: self.last_index,
+            last_term: self.last_term,
+            data: self.write().into(),
+        }
+    }
+
+    /// The document's text.
+    pub fn write(&self) -> Vec<u8> {
+        let sessions = self.sessions.iter().map(|(client, session)| SessionLine {
+            client: client.to_string(),
+            floor: session.floor,
+            last_index: session.last_index,
+            answers: session
+                .answers
+                .iter()
+                .map(|(&serial, answer)| {
+                    (serial, answer.index, answer.term, answer.outcome.clone())
+                })
+                .collect(),
+        });
+        let mut text = format!(
+            "{{\n\"servers\":[{}],\n\"lastIndex\":{},\n\"lastTerm\":{},\n\"lastConfig\":{},\n\
+             \"digest\":{},\n\"sessions\":[{}]",
+            lines(self.servers.iter()),
+            self.last_index,
+            self.last_term,
+            json(&self.last_config),
+            json(&self.digest),
+            lines(sessions)
+        );
+        let checksum = checksum(text.as_bytes());
+        text.push_str(BEFORE_CHECKSUM);
+        text.push_str(&checksum);
+        text.push_str(AFTER_CHECKSUM);
+        text.into_bytes()
+    }
+
+    /// Reads a document's text, or says in one sentence what is wrong with it.
+    pub fn read(text: &[u8]) -> Result<Document, String> {
+        let raw: Raw = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let end = [BEFORE_CHECKSUM, &raw.checksum, AFTER_CHECKSUM].concat();
+        let checked = text
+            .strip_suffix(end.as_bytes())
+            .ok_or("it does not end with its checksum")?;
+        if checksum(checked) != raw.checksum {
+            return Err("its checksum does not match".to_string());
+        }
+        let document = Document {
+            servers: raw.servers,
+            last_index: raw.last_index,
+            last_term: raw.last_term,
+            last_config: raw.last_config,
+            digest: raw.digest,
+            sessions: sessions(raw.sessions, raw.last_index)?,
+        };
+        let rising = |ids: &[NodeId]| ids.is_sorted_by(|a, b| a < b);
+        let ids: Vec<NodeId> = document.servers.iter().map(|server| server.id).collect();
+        if !rising(&ids) || !rising(&document.last_config) {
+            return Err("its ids are not in order".to_string());
+        }
+        let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if document.digest.len() != 16 || !document.digest.bytes().all(is_hex) {
+            return Err("its digest is none".to_string());
+        }
+        if document.last_index == 0 || document.last_term == 0 {
+            return Err("it covers no entry".to_string());
+        }
+        Ok(document)
+    }
+
+    /// Whether a snapshot that came from a disk or a peer can be read, and is what it says.
+    pub fn check(snapshot: &Snapshot) -> Result<(), String> {
+        Document::of_snapshot(snapshot).map(|_| ())
+    }
+
+    /// The document in a snapshot.
+    pub fn of_snapshot(snapshot: &Snapshot) -> Result<Document, String> {
+        let document = Document::read(&snapshot.data)?;
+        if (document.last_index, document.last_term) != (snapshot.last_index, snapshot.last_term) {
+            return Err(format!(
+                "it is of index {}, term {}, and not of index {}, term {}",
+                document.last_index, document.last_term, snapshot.last_index, snapshot.last_term
+            ));
+        }
+        Ok(document)
+    }
+}
+
+/// The session table, if some machine can have it.
+fn sessions(lines: Vec<SessionLine>, last_index: u64) -> Result<Sessions, String> {
+    if lines.len() > MAX_SESSIONS {
+        return Err(format!("it has {} sessions", lines.len()));
+    }
+    let mut clients = BTreeMap::new();
+    for line in lines {
+        let wrong = |what: &str| Err(format!("session {:?}: {what}", line.client));
+        if line.client.is_empty() || line.client.len() > MAX_CLIENT_BYTES {
+            return wrong("not a client's name");
+        }
+        if line.last_index > last_index {
+            return wrong("it is newer than the snapshot");
+        }
+        let mut answers = BTreeMap::new();
+        for (serial, index, term, outcome) in line.answers {
+            let in_window = (line.floor..line.floor.saturating_add(WINDOW)).contains(&serial);
+            if !in_window || serial > MAX_SERIAL || index > line.last_index {
+                return Err(format!(
+                    "session {:?}: serial {serial} is out of range",
+                    line.client
+                ));
+            }
+            let answer = Answer {
+                index,
+                term,
+                outcome,
+            };
+            if answers.insert(serial, answer).is_some() {
+                return Err(format!("session {:?}: serial {serial} twice", line.client));
+            }
+        }
+        let session = Session {
+            answers,
+            floor: line.floor,
+            last_index: line.last_index,
+        };
+        let is_last = clients
+            .last_key_value()
+            .is_none_or(|(last, _)| *last < line.client);
+        if !is_last {
+            return Err(format!("session {:?} is out of order", line.client));
+        }
+        clients.insert(line.client, session);
+    }
+    Ok(Sessions::restored(clients))
+}
+
+fn checksum(text: &[u8]) -> String {
+    Sha256::digest(text)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("numbers and strings are always JSON")
+}
+
+/// One line for each value.
+fn lines(values: impl Iterator<Item = impl Serialize>) -> String {
+    let lines: Vec<String> = values.map(|value| format!("\n{}", json(&value))).collect();
+    match lines.is_empty() {
+        true => String::new(),
+        false => lines.join(",") + "\n",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::command::Command;
+    use crate::raft::{Entry, Payload};
+
+    fn game() -> Game {
+        Game::new((1..=3).map(|id| (id, format!("bob{id}"))))
+    }
+
+    fn machine(commands: u64) -> Machine<Game> {
+        let mut machine = Machine::new(game());
+        for serial in 1..=commands {
+            let client = format!("client \"{}\"", serial % 3);
+            let command = Command::new(client, serial, format!("attack {}", serial % 4));
+            let _ = machine.apply(&Entry {
+                index: machine.last_applied() + 1,
+                term: 1 + serial / 10,
+                payload: Payload::Command(Arc::new(command.unwrap())),
+            });
+        }
+        machine
+    }
+
+    fn document() -> Document {
+        Document::of(&machine(25), 3, |id| {
+            ("127.0.0.1".to_string(), 8000 + id as u16)
+        })
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_and_is_the_same_machine() {
+        let document = document();
+        let again = Document::read(&document.write()).unwrap();
+        assert_eq!(again, document);
+        let (mut before, mut after) = (machine(25), again.machine(&game()).unwrap());
+        let next = |client: &str, serial| Entry {
+            index: 26,
+            term: 9,
+            payload: Payload::Command(Arc::new(Command::new(client, serial, "attack 2").unwrap())),
+        };
+        for entry in [next("client \"1\"", 7), next("client \"1\"", 99)] {
+            assert_eq!(
+                before.clone().apply(&entry).line(),
+                after.clone().apply(&entry).line()
+            );
+        }
+        let entry = next("somebody", 1);
+        assert_eq!(before.apply(&entry), after.apply(&entry));
+    }
+
+    #[test]
+    fn any_changed_byte_is_noticed() {
+        let text = document().write();
+        for at in 0..text.len() {
+            for bit in 0..8 {
+                let mut changed = text.clone();
+                changed[at] ^= 1 << bit;
+                assert!(Document::read(&changed).is_err(), "byte {at}, bit {bit}");
+            }
+            assert!(Document::read(&text[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn the_members_of_the_report_have_its_names() {
+        let text = document().write();
+        let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(value["lastIndex"], 25);
+        assert_eq!(value["lastTerm"], 3);
+        assert_eq!(value["lastConfig"], serde_json::json!([1, 2, 3]));
+        let servers = value["servers"].as_array().unwrap();
+        assert_eq!(servers.len(), 3);
+        assert_eq!(
+            servers[0],
+            serde_json::json!({"id": 1, "url": "127.0.0.1", "port": 8001, "hp": servers[0]["hp"]})
+        );
+    }
+
+    #[test]
+    fn a_snapshot_of_other_players_is_refused_in_one_sentence() {
+        let others = Game::new([(1, "a".to_string()), (2, "b".to_string())]);
+        assert_eq!(
+            document().machine(&others).unwrap_err(),
+            "it has 3 players, not 2"
+        );
+    }
+
+    #[test]
+    fn a_snapshot_that_is_not_of_its_index_is_refused() {
+        let snapshot = document().snapshot();
+        assert_eq!(Document::check(&snapshot), Ok(()));
+        let other = Snapshot {
+            last_index: 26,
+            ..snapshot
+        };
+        assert!(Document::check(&other).unwrap_err().contains("index 25"));
+    }
+}
