@@ -10,7 +10,7 @@ CARGO ?= cargo
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= xmlrpc http_head
+FUZZ_TARGETS ?= xmlrpc http_head log_reader snapshot_reader
 # What one input may take: bytes of its own, seconds, and MiB in all and in one piece.
 FUZZ_LIMITS = -max_len=32768 -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=16
 

@@ -19,15 +19,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use properties::TARGETS;
+use properties::forge::{self, Help};
+use properties::snapshot_reader::sealed;
 use raftian::command::Command;
-use raftian::machine::Answer;
+use raftian::game::Game;
+use raftian::machine::{Answer, Machine};
 use raftian::node::event::{Forward, ForwardReply, PeerRequest, Refusal, Response};
 use raftian::raft::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, Entry, Payload, Reply, Request, RequestVote,
-    RequestVoteReply, RoleName,
+    AppendEntries, AppendEntriesReply, AppendOutcome, Entry, HardState, InstallOutcome,
+    InstallSnapshot, InstallSnapshotReply, LogAfterSnapshot, Payload, Reply, Request, RequestVote,
+    RequestVoteReply, RoleName, Save, SaveSnapshot, Snapshot,
 };
 use raftian::rpc::{methods, xml};
+use raftian::snapshot::Document;
 use raftian::status::{PeerStatus, Status};
+use raftian::storage::{FaultyDisk, Identity, MemoryDisk, Options, Storage as _, Store};
 
 fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
@@ -102,19 +108,164 @@ fn every_target_is_everywhere() {
 
 #[test]
 fn the_seeds_have_what_a_node_writes() {
-    for (name, document) in written_by_a_node() {
-        let path = fuzz().join("seeds/xmlrpc").join(format!("ours_{name}.xml"));
+    let documents = documents();
+    let documents = documents
+        .iter()
+        .map(|(name, bytes)| (format!("xmlrpc/ours_{name}.xml"), bytes));
+    let (folders, snapshots) = (folders(), snapshots());
+    let folders = folders
+        .iter()
+        .map(|(name, bytes)| (format!("log_reader/ours_{name}.txt"), bytes));
+    let snapshots = snapshots
+        .iter()
+        .map(|(name, bytes)| (format!("snapshot_reader/ours_{name}.json"), bytes));
+    for (name, bytes) in documents.chain(folders).chain(snapshots) {
+        let path = fuzz().join("seeds").join(name);
         if std::env::var_os("UPDATE_SEEDS").is_some() {
-            fs::write(path, document).unwrap();
+            fs::write(path, bytes).unwrap();
         } else {
             let seed = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            assert!(seed == document, "{} is out of date", path.display());
+            assert!(seed == *bytes, "{} is out of date", path.display());
         }
     }
 }
 
+/// Otherwise the fuzzer would look at files that no node writes.
+#[test]
+fn a_forger_finds_nothing_to_set_right_in_what_a_node_writes() {
+    for (name, bytes) in folders() {
+        let files = forge::files(&bytes, Help::None);
+        assert_eq!(forge::files(&bytes, Help::Crc), files, "{name}");
+        assert_eq!(forge::files(&bytes, Help::All), files, "{name}");
+    }
+    for (name, bytes) in snapshots() {
+        assert!(sealed(&bytes) == bytes, "{name}");
+    }
+}
+
+/// What the folders of some nodes hold: term and vote, and the log.
+fn folders() -> Vec<(&'static str, Vec<u8>)> {
+    let command = |index, text: &str| {
+        Payload::Command(Arc::new(Command::new("bob1-7f3a", index, text).unwrap()))
+    };
+    let entry = |index, term| Entry {
+        index,
+        term,
+        payload: match index % 3 {
+            0 => Payload::Noop,
+            1 => command(index, "attack 3"),
+            _ => command(index, "two\nlines\t\\ \u{0} ü"),
+        },
+    };
+    let save = |first, terms: &[u64]| Save {
+        hard_state: Some(HardState {
+            current_term: terms.iter().copied().max().unwrap_or(1),
+            voted_for: Some(1),
+        }),
+        entries: (first..)
+            .zip(terms)
+            .map(|(i, &term)| entry(i, term))
+            .collect(),
+        ..Save::default()
+    };
+    let install = |last_index, last_term| Save {
+        snapshot: Some(SaveSnapshot {
+            snapshot: Snapshot {
+                last_index,
+                last_term,
+                data: b"{}".to_vec().into(),
+            },
+            log: LogAfterSnapshot::Discard,
+        }),
+        ..Save::default()
+    };
+    let folder = |saves: Vec<Save>, idle| {
+        let disk = FaultyDisk::new(MemoryDisk::default());
+        let options = Options {
+            fsync: true,
+            segment_bytes: 900,
+        };
+        let identity = Identity {
+            cluster: "local".to_string(),
+            node: 1,
+        };
+        let (mut store, _) = Store::open(disk.clone(), &identity, options, |_| Ok(())).unwrap();
+        for save in saves {
+            store.save_all(&mut vec![save]).unwrap();
+        }
+        if idle {
+            store.idle().unwrap();
+        }
+        let contents = disk.contents();
+        let whole = contents
+            .iter()
+            .filter(|(name, _)| name.starts_with("log-"))
+            .flat_map(|(_, bytes)| bytes.clone());
+        // Of the pages of term and vote only what is written in them.
+        let state = contents["hard-state"].iter().copied();
+        state.filter(|&byte| byte != 0).chain(whole).collect()
+    };
+    vec![
+        ("new", folder(vec![], false)),
+        (
+            "batches",
+            folder(vec![save(1, &[1]), save(2, &[1, 1])], false),
+        ),
+        ("idle", folder(vec![save(1, &[1, 1, 1])], true)),
+        (
+            "replaced",
+            folder(
+                vec![save(1, &[1, 1, 1]), save(2, &[2, 3]), save(3, &[4])],
+                true,
+            ),
+        ),
+        (
+            "three_segments",
+            folder(
+                (1..=14)
+                    .map(|index| save(index, &[index / 4 + 1]))
+                    .collect(),
+                false,
+            ),
+        ),
+        ("one_long_batch", folder(vec![save(1, &[1; 20])], false)),
+        (
+            "anew",
+            folder(
+                vec![save(1, &[1, 1]), install(9, 2), save(10, &[3, 3])],
+                false,
+            ),
+        ),
+    ]
+}
+
+/// Snapshots of some games.
+fn snapshots() -> Vec<(&'static str, Vec<u8>)> {
+    let game = |players, clients: u64, commands| {
+        let ids = (1..=players).map(|id| (id, format!("bob{id}")));
+        let mut machine = Machine::new(Game::new(ids));
+        for index in 1..=commands {
+            let client = format!("client \"{}\" ü", index % clients);
+            let command = Command::new(client, index, format!("attack {}", index % 4)).unwrap();
+            machine.apply(&Entry {
+                index,
+                term: 1 + index / 10,
+                payload: Payload::Command(Arc::new(command)),
+            });
+        }
+        let address = |id| ("127.0.0.1".to_string(), 8000 + id as u16);
+        Document::of(&machine, 1 + commands / 10, address).write()
+    };
+    vec![
+        ("two_players", game(2, 1, 1)),
+        ("three_players", game(3, 3, 25)),
+        ("nine_players", game(9, 9, 40)),
+        ("long_session", game(3, 1, 60)),
+    ]
+}
+
 /// A document of each kind.
-fn written_by_a_node() -> Vec<(&'static str, Vec<u8>)> {
+fn documents() -> Vec<(&'static str, Vec<u8>)> {
     let command = |serial, text: &str| Arc::new(Command::new("bob1-7f3a", serial, text).unwrap());
     let entry = |index, payload| Entry {
         index,
@@ -184,6 +335,27 @@ fn written_by_a_node() -> Vec<(&'static str, Vec<u8>)> {
                 last_log_index: 10,
                 last_log_term: 3,
             }))),
+        ),
+        (
+            "install",
+            methods::call(&PeerRequest::Raft(Request::InstallSnapshot(
+                InstallSnapshot {
+                    term: 3,
+                    leader_id: 1,
+                    last_included_index: 17,
+                    last_included_term: 2,
+                    offset: 262_144,
+                    data: b"{\n\"servers\":[".to_vec(),
+                    done: false,
+                },
+            ))),
+        ),
+        (
+            "install_reply",
+            replied(Reply::InstallSnapshot(InstallSnapshotReply {
+                term: 3,
+                outcome: InstallOutcome::Next(262_158),
+            })),
         ),
         (
             "forward",

@@ -10,7 +10,10 @@
 //! decides everything from its bytes alone: the same bytes give the same result, and a finding can
 //! be replayed.
 
+pub mod forge;
 pub mod http_head;
+pub mod log_reader;
+pub mod snapshot_reader;
 mod well_formed;
 pub mod xmlrpc;
 
@@ -18,7 +21,12 @@ pub mod xmlrpc;
 pub type Check = fn(&[u8]);
 
 /// Every target: its name, which is that of its folder in `seeds`, and its check.
-pub const TARGETS: &[(&str, Check)] = &[("xmlrpc", xmlrpc::check), ("http_head", http_head::check)];
+pub const TARGETS: &[(&str, Check)] = &[
+    ("xmlrpc", xmlrpc::check),
+    ("http_head", http_head::check),
+    ("log_reader", log_reader::check),
+    ("snapshot_reader", snapshot_reader::check),
+];
 
 /// Places at which to cut bytes of this length: each where there are few, and otherwise some that
 /// depend on nothing but the length and the number `seed`.

@@ -167,6 +167,7 @@ fn replied(value: &Value) {
     for kind in [
         ReplyKind::AppendEntries,
         ReplyKind::RequestVote,
+        ReplyKind::InstallSnapshot,
         ReplyKind::Forward,
         ReplyKind::Status,
     ] {
@@ -182,6 +183,7 @@ fn replied(value: &Value) {
                 let right = match &reply {
                     Reply::AppendEntries(_) => ReplyKind::AppendEntries,
                     Reply::RequestVote(_) => ReplyKind::RequestVote,
+                    Reply::InstallSnapshot(_) => ReplyKind::InstallSnapshot,
                 };
                 assert_eq!(right, kind);
                 Response::Raft(reply)
