@@ -56,8 +56,9 @@ pub fn files(bytes: &[u8], help: Help) -> Vec<File> {
 
 /// Cuts before each first line.
 fn split(bytes: &[u8]) -> Vec<&[u8]> {
-    let begins = |at: usize| bytes[at..].starts_with(LOG) || bytes[at..].starts_with(STATE);
-    let mut starts: Vec<usize> = (0..bytes.len()).filter(|&at| begins(at)).collect();
+    let begins = |at: &usize| bytes[*at..].starts_with(LOG) || bytes[*at..].starts_with(STATE);
+    let letters = (0..bytes.len()).filter(|&at| bytes[at] == LOG[0]);
+    let mut starts: Vec<usize> = letters.filter(begins).collect();
     if starts.first() != Some(&0) {
         starts.insert(0, 0);
     }
@@ -162,13 +163,26 @@ fn sealed(body: &[u8]) -> Vec<u8> {
     line
 }
 
-/// CRC-32C, bit by bit.
+/// CRC-32C, byte by byte.
 fn crc_32c(bytes: &[u8]) -> u32 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
+    const OF_A_BYTE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            let mut crc = byte as u32;
+            let mut bit = 0;
+            while bit < 8 {
+                crc = (crc >> 1) ^ (POLYNOMIAL * (crc & 1));
+                bit += 1;
+            }
+            table[byte] = crc;
+            byte += 1;
+        }
+        table
+    };
     !bytes.iter().fold(!0, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            (crc >> 1) ^ (POLYNOMIAL & 0_u32.wrapping_sub(crc & 1))
-        })
+        (crc >> 8) ^ OF_A_BYTE[((crc ^ u32::from(byte)) & 0xff) as usize]
     })
 }
 

@@ -16,6 +16,9 @@ use raftian::rpc::http::{Head, Limits, Refusal, parse_head};
 
 use super::{cuts, sum};
 
+/// At how many places an input is cut, of those that are possible.
+const CUTS: usize = 32;
+
 /// Panics unless these bytes are read as promised.
 pub fn check(bytes: &[u8]) {
     let usual = Limits::default();
@@ -31,7 +34,7 @@ pub fn check(bytes: &[u8]) {
             Ok(None) => assert!(bytes.len() < limits.max_head, "undecided for ever"),
             Err(refusal) => refused(refusal),
         }
-        for cut in cuts(bytes.len(), sum(bytes)) {
+        for cut in cuts(bytes.len(), sum(bytes), CUTS) {
             in_two_pieces(bytes, cut, &whole, &limits);
         }
         // Where something may change: around the end of the head, and around the limit.

@@ -28,20 +28,14 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("snapshot_reader", snapshot_reader::check),
 ];
 
-/// Places at which to cut bytes of this length: each where there are few, and otherwise some that
-/// depend on nothing but the length and the number `seed`.
-fn cuts(len: usize, seed: usize) -> impl Iterator<Item = usize> {
-    const ALL_UP_TO: usize = 128;
-    const SOME: usize = 24;
+/// Places at which to cut bytes of this length: each where there are no more than `most`, and
+/// otherwise so many that depend on nothing but the length and the number `seed`.
+fn cuts(len: usize, seed: usize, most: usize) -> impl Iterator<Item = usize> {
     // An odd step that is no fraction of anything wanders over all lengths.
     const STEP: usize = 0x9e37_79b1;
-    let count = if len <= ALL_UP_TO { len } else { SOME };
-    (0..count).map(move |i| {
-        if len <= ALL_UP_TO {
-            i
-        } else {
-            seed.wrapping_add(i).wrapping_mul(STEP) % len
-        }
+    (0..len.min(most)).map(move |i| match len <= most {
+        true => i,
+        false => seed.wrapping_add(i).wrapping_mul(STEP) % len,
     })
 }
 
