@@ -11,6 +11,7 @@
 
 mod attack;
 mod embedded;
+mod inspect;
 mod node_args;
 mod play;
 mod serve;
@@ -67,6 +68,7 @@ enum Command {
     Attack(attack::Args),
     Status(status::Args),
     Verify(verify::Args),
+    Inspect(inspect::Args),
     Sim(sim::Args),
 }
 
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Some(Command::Attack(args)) => attack::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
+        Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Sim(args)) => sim::run(&args),
     };
     match result {

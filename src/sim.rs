@@ -71,8 +71,10 @@ pub struct Report {
     pub committed: u64,
     /// Terms that had a leader.
     pub elections: usize,
-    /// Crashes, partitions and pauses.
+    /// Crashes, partitions, pauses and full disks.
     pub faults: u64,
+    /// Snapshots that took the place of a follower's state.
+    pub installs: u64,
     /// Commands whose client got an outcome.
     pub answered: u64,
     /// A hash over every step.
@@ -134,8 +136,10 @@ pub struct Summary {
     pub committed: u64,
     /// Terms that had a leader.
     pub elections: u64,
-    /// Crashes, partitions and pauses.
+    /// Crashes, partitions, pauses and full disks.
     pub faults: u64,
+    /// Snapshots that took the place of a follower's state.
+    pub installs: u64,
     /// Commands whose client got an outcome.
     pub answered: u64,
 }
@@ -148,6 +152,7 @@ impl Summary {
         self.committed += report.committed;
         self.elections += report.elections as u64;
         self.faults += report.faults;
+        self.installs += report.installs;
         self.answered += report.answered;
     }
 }
@@ -157,14 +162,15 @@ impl fmt::Display for Summary {
         write!(
             f,
             "{} runs, {} steps, {} s of cluster time: {} entries committed in {} terms, \
-             {} answers, {} faults, no violation",
+             {} answers, {} faults, {} snapshots installed, no violation",
             self.runs,
             self.steps,
             self.time_ms / 1000,
             self.committed,
             self.elections,
             self.answered,
-            self.faults
+            self.faults,
+            self.installs
         )
     }
 }

@@ -40,6 +40,7 @@ mod error;
 pub mod faulty;
 mod folder;
 mod header;
+mod inspect;
 mod line;
 mod log;
 mod memory;
@@ -57,6 +58,7 @@ pub use disk::{Disk, LOCK_FILE, RealDisk};
 pub use error::OpenError;
 pub use faulty::{Fault, FaultyDisk, Plan};
 pub use header::BadFile;
+pub use inspect::{Inspected, inspect};
 pub use memory::MemoryDisk;
 pub use recover::Check;
 pub use store::Store;
@@ -146,6 +148,15 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// A copy of what a start has found.
+    pub fn of(recovered: &Recovered) -> Memory {
+        Memory {
+            hard_state: recovered.hard_state,
+            snapshot: recovered.snapshot.clone(),
+            log: recovered.log.clone(),
+        }
+    }
+
     /// What is stored.
     pub fn load(&self) -> (HardState, Option<Snapshot>, Log) {
         (self.hard_state, self.snapshot.clone(), self.log.clone())
@@ -156,15 +167,10 @@ impl Memory {
         self.hard_state
     }
 
-    /// The term of the saved entry at `index`; 0 for index 0, before the first.
-    pub fn term_at(&self, index: u64) -> Option<u64> {
-        self.log.term_at(index)
-    }
-
-    /// Forgets whom the node voted for: a mistake that tests plant.
-    #[cfg(test)]
-    pub fn forget_vote(&mut self) {
-        self.hard_state.voted_for = None;
+    /// Whether the entry at `index`, of `term`, is stored, or is part of the snapshot.
+    pub fn has(&self, index: u64, term: Option<u64>) -> bool {
+        let covered = self.snapshot.as_ref().map_or(0, |s| s.last_index);
+        index <= covered || self.log.term_at(index) == term
     }
 
     /// Keeps one save.

@@ -6,6 +6,10 @@
 #[path = "storage/support.rs"]
 mod support;
 
+#[path = "storage/cost.rs"]
+mod cost;
+#[path = "storage/document.rs"]
+mod document;
 #[path = "storage/faults.rs"]
 mod faults;
 #[path = "storage/rules.rs"]

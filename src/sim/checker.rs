@@ -12,10 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::Command;
 use crate::game::Game;
-use crate::machine::{Answer, Order, StateMachine, WINDOW, chain};
+use crate::machine::{Answer, Order, Session, StateMachine, WINDOW, chain};
 use crate::node::driver::Driver;
-use crate::raft::{AppendOutcome, NodeId, Payload, Reply, RoleName};
+use crate::raft::{AppendOutcome, InstallOutcome, NodeId, Payload, Reply, RoleName};
+use crate::snapshot::Document;
 use crate::storage::Memory;
+
+use super::disk::Disk;
 
 /// A rule that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +38,8 @@ pub struct Checker {
     /// Every entry ever seen in a log, by (index, term): what it says, and the term before it.
     entries: BTreeMap<(u64, u64), (Payload, u64)>,
     committed: Vec<Committed>,
-    /// Lines of orders.log, from index 1.
-    lines: Vec<String>,
+    /// What was applied, from index 1.
+    lines: Vec<Line>,
     /// Who voted for whom: (term, voter) -> candidate.
     votes: BTreeMap<(u64, NodeId), NodeId>,
     nodes: BTreeMap<NodeId, Seen>,
@@ -50,6 +53,8 @@ pub struct Checker {
     refused: BTreeSet<(String, u64)>,
     model: Game,
     digest: String,
+    /// How many snapshots took the place of a node's state.
+    installs: u64,
 }
 
 /// A committed entry.
@@ -60,6 +65,24 @@ struct Committed {
     in_term: u64,
 }
 
+/// An applied entry.
+struct Line {
+    /// The line of orders.log.
+    text: String,
+    digest: String,
+    /// The board after it.
+    hp: Vec<u32>,
+}
+
+/// What an agreeing reply would say is on the disk of whoever agrees.
+#[derive(Clone, Copy, Debug)]
+pub enum Verifies {
+    /// An entry of this term, at the index that the reply names.
+    Entry(u64),
+    /// The snapshot of this index and term.
+    Snapshot(u64, u64),
+}
+
 /// A node as it was after the last step.
 #[derive(Default)]
 struct Seen {
@@ -68,8 +91,10 @@ struct Seen {
     role: Option<RoleName>,
     /// Terms of the log, from index 1.
     log: Vec<u64>,
-    /// Index of the last order recorded.
+    /// Index of the last order recorded, or covered by a snapshot.
     recorded: u64,
+    /// Last index of its snapshot.
+    snapshot: u64,
 }
 
 fn violated(invariant: &'static str, detail: impl Into<String>) -> Violation {
@@ -95,6 +120,7 @@ impl Checker {
             refused: BTreeSet::new(),
             model,
             digest: crate::machine::FIRST_DIGEST.to_string(),
+            installs: 0,
         }
     }
 
@@ -103,14 +129,110 @@ impl Checker {
         self.committed.len() as u64
     }
 
+    /// How many snapshots took the place of a node's state.
+    pub fn installs(&self) -> u64 {
+        self.installs
+    }
+
     /// How many terms had a leader.
     pub fn elections(&self) -> usize {
         self.leaders.len()
     }
 
-    /// A node has stopped or started: what it kept in memory only may go back.
-    pub fn restarted(&mut self, node: NodeId) {
+    /// A node has stopped: what it kept in memory only may go back.
+    pub fn stopped(&mut self, node: NodeId) {
         self.nodes.remove(&node);
+    }
+
+    /// A node has started, and goes on where its snapshot ends.
+    pub fn started<T>(&mut self, driver: &Driver<T>) -> Checked {
+        let id = driver.raft().id();
+        let covered = driver.machine().last_applied();
+        let seen = self.nodes.entry(id).or_default();
+        seen.commit_index = covered;
+        seen.recorded = covered;
+        self.snapshot(driver)?;
+        let log = self.committed[..covered as usize].iter();
+        let log = log.map(|entry| entry.term).collect();
+        self.nodes.entry(id).or_default().log = log;
+        self.node(driver)
+    }
+
+    /// A snapshot that is new on this node: it says what replaying all entries would have said.
+    fn snapshot<T>(&mut self, driver: &Driver<T>) -> Checked {
+        let raft = driver.raft();
+        let id = raft.id();
+        let seen = self.nodes.entry(id).or_default();
+        let Some(snapshot) = raft.snapshot() else {
+            return Ok(());
+        };
+        if seen.snapshot == snapshot.last_index {
+            return Ok(());
+        }
+        seen.snapshot = snapshot.last_index;
+        let index = snapshot.last_index;
+        let is_committed = self
+            .committed
+            .get(index as usize - 1)
+            .is_some_and(|known| known.term == snapshot.last_term);
+        if !is_committed {
+            return Err(violated(
+                "a snapshot replaces committed entries only",
+                format!("node {id}: {snapshot:?}"),
+            ));
+        }
+        let differs = |what: String| Err(violated("a snapshot equals a replay", what));
+        let document = match Document::of_snapshot(snapshot) {
+            Ok(document) => document,
+            Err(why) => return differs(format!("node {id}: {snapshot:?}: {why}")),
+        };
+        let Some(Line { digest, hp, .. }) = self.lines.get(index as usize - 1) else {
+            return differs(format!("node {id}: nobody has applied {index} yet"));
+        };
+        let servers = document.servers.iter().map(|server| server.hp);
+        if document.digest != *digest || !servers.eq(hp.iter().copied()) {
+            return differs(format!(
+                "node {id}, index {index}: {} {:?}, expected {digest} {hp:?}",
+                document.digest, document.servers
+            ));
+        }
+        let sessions = self.sessions_at(index);
+        let found: BTreeMap<&str, &Session> = document.sessions.iter().collect();
+        if found.len() != sessions.len()
+            || sessions
+                .iter()
+                .any(|(client, s)| found.get(client) != Some(&s))
+        {
+            return differs(format!(
+                "node {id}, index {index}: {found:?}, expected {sessions:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// What the model remembers of each client after that entry.
+    fn sessions_at(&self, index: u64) -> BTreeMap<&str, Session> {
+        let mut sessions: BTreeMap<&str, Session> = BTreeMap::new();
+        for (position, entry) in (1..=index).zip(&self.committed) {
+            let Payload::Command(command) = &entry.payload else {
+                continue;
+            };
+            let session = sessions.entry(&command.client).or_default();
+            session.last_index = position;
+            let identity = (command.client.clone(), command.serial);
+            // Only the first time counts; later ones are repeats.
+            if let Some(answer) = self.applied.get(&identity)
+                && answer.index == position
+            {
+                session.answers.insert(command.serial, answer.clone());
+                let floor = (command.serial + 1).saturating_sub(WINDOW);
+                session.floor = session.floor.max(floor);
+            }
+        }
+        for session in sessions.values_mut() {
+            session.answers = session.answers.split_off(&session.floor);
+        }
+        sessions
     }
 
     /// A node after a step.
@@ -128,8 +250,15 @@ impl Checker {
                 ),
             ));
         }
+        // What a snapshot covers is applied at once, and not recorded.
+        let covered = raft.snapshot().map_or(0, |s| s.last_index);
+        if covered > seen.recorded {
+            seen.recorded = covered;
+            self.installs += 1;
+        }
         let led_before = seen.role == Some(RoleName::Leader) && seen.term == term;
         let committed_before = seen.commit_index;
+        self.snapshot(driver)?;
         self.log(driver, led_before)?;
         self.commits(driver, committed_before)?;
         if raft.role() == RoleName::Leader && !led_before {
@@ -149,8 +278,32 @@ impl Checker {
         let seen = self.nodes.entry(id).or_default();
         let (committed, seen) = (seen.commit_index, &mut seen.log);
         let mut same = seen.len().min(log.last_index() as usize);
-        while same > 0 && log.term_at(same as u64) != Some(seen[same - 1]) {
+        let base = log.base_index() as usize;
+        while same > base && log.term_at(same as u64) != Some(seen[same - 1]) {
             same -= 1;
+        }
+        if same <= base {
+            // What is not kept any more is covered by a snapshot, and so is committed.
+            let covered = self.committed[..base].iter().map(|entry| entry.term);
+            if !covered
+                .clone()
+                .zip(&*seen)
+                .take(committed as usize)
+                .all(|(ours, seen)| ours == *seen)
+            {
+                return Err(violated(
+                    "state-machine safety",
+                    format!("node {id} changed what it had committed, by a snapshot"),
+                ));
+            }
+            if log.term_at(base as u64) != Some(covered.clone().last().unwrap_or(0)) {
+                return Err(violated(
+                    "log matching",
+                    format!("the log of node {id} begins after another entry {base}"),
+                ));
+            }
+            seen.splice(..base.min(seen.len()), covered);
+            same = base;
         }
         if (same as u64) < committed {
             return Err(violated(
@@ -189,7 +342,9 @@ impl Checker {
     /// State-machine safety: no two nodes commit different entries at one index.
     fn commits<T>(&mut self, driver: &Driver<T>, before: u64) -> Checked {
         let raft = driver.raft();
-        for index in before + 1..=raft.commit_index() {
+        // What came as a snapshot has been looked at.
+        let covered = raft.snapshot().map_or(0, |s| s.last_index);
+        for index in before.max(covered) + 1..=raft.commit_index() {
             let Some(entry) = raft.log().get(index) else {
                 return Err(violated(
                     "state-machine safety",
@@ -245,7 +400,7 @@ impl Checker {
         let raft = driver.raft();
         let (index, nodes) = (raft.commit_index(), disks.len());
         let term = raft.log().term_at(index);
-        let holders = disks.filter(|disk| disk.term_at(index) == term).count();
+        let holders = disks.filter(|disk| disk.has(index, term)).count();
         if term == Some(raft.current_term()) && 2 * holders > nodes {
             return Ok(());
         }
@@ -276,7 +431,8 @@ impl Checker {
             ));
         }
         for (index, known) in (1..).zip(&self.committed) {
-            if known.in_term < term && raft.log().term_at(index) != Some(known.term) {
+            let is_kept = index >= raft.log().base_index();
+            if is_kept && known.in_term < term && raft.log().term_at(index) != Some(known.term) {
                 return Err(violated(
                     "leader completeness",
                     format!(
@@ -294,13 +450,13 @@ impl Checker {
         &mut self,
         node: NodeId,
         to: NodeId,
-        prev_term: Option<u64>,
+        verifies: Option<Verifies>,
         reply: &Reply,
-        disk: &Memory,
+        disk: &Disk,
     ) -> Checked {
         let promise =
             |detail: String| Err(violated("nothing is promised before it is saved", detail));
-        if disk.hard_state().current_term < reply.term() {
+        if disk.durable().hard_state().current_term < reply.term() {
             return promise(format!("node {node} speaks of term {} first", reply.term()));
         }
         match reply {
@@ -312,20 +468,28 @@ impl Checker {
                         format!("node {node}, term {}: {candidate} and {to}", vote.term),
                     ));
                 }
-                let hard_state = disk.hard_state();
+                let hard_state = disk.durable().hard_state();
                 if hard_state.current_term == vote.term && hard_state.voted_for != Some(to) {
                     return promise(format!("node {node} gives a vote that it has not saved"));
                 }
             }
             Reply::AppendEntries(append) => {
                 if let AppendOutcome::Matched(index) = append.outcome
-                    && let Some(term) = prev_term
-                    && disk.term_at(index) != Some(term)
+                    && let Some(Verifies::Entry(term)) = verifies
+                    && !disk.has_held(index, term)
                 {
                     return promise(format!("node {node} acknowledges {index} of term {term}"));
                 }
             }
-            Reply::RequestVote(_) | Reply::InstallSnapshot(_) => {}
+            Reply::InstallSnapshot(install) => {
+                if install.outcome == InstallOutcome::Installed
+                    && let Some(Verifies::Snapshot(index, term)) = verifies
+                    && !disk.has_held(index, term)
+                {
+                    return promise(format!("node {node} has not saved the snapshot of {index}"));
+                }
+            }
+            Reply::RequestVote(_) => {}
         }
         Ok(())
     }
@@ -360,11 +524,11 @@ impl Checker {
             ));
         }
         *recorded = order.index;
-        if let Some(known) = self.lines.get(position) {
-            if *known != line {
+        if let Some(Line { text, .. }) = self.lines.get(position) {
+            if *text != line {
                 return Err(violated(
                     "state-machine safety",
-                    format!("node {node} applied {line:?}, elsewhere {known:?}"),
+                    format!("node {node} applied {line:?}, elsewhere {text:?}"),
                 ));
             }
             return Ok(());
@@ -389,7 +553,16 @@ impl Checker {
                 format!("node {node} applied {line:?}, expected {outcome:?}"),
             ));
         }
-        self.lines.push(line);
+        self.lines.push(Line {
+            text: line,
+            digest: self.digest.clone(),
+            hp: self
+                .model
+                .players()
+                .iter()
+                .map(|player| player.hp)
+                .collect(),
+        });
         Ok(())
     }
 

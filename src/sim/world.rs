@@ -4,26 +4,23 @@
 //! happen to a driver, carries the driver's actions out (each of them perhaps the last before a
 //! crash), and has the checker look at the result.
 
+mod faults;
+mod messages;
+mod nodes;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::sync::Arc;
 
 use rand::rngs::Xoshiro256PlusPlus;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 
 use crate::game::Game;
-use crate::machine::Machine;
-use crate::node::driver::{Driver, Parts, Peer};
-use crate::node::event::{
-    Action, Event, ForwardReply, PeerReply, PeerRequest, Question, Refusal, Response,
-};
-use crate::node::submissions::OUTCOME_WITHIN;
-use crate::raft::{CallId, CheckSnapshot, Config, NodeId, Raft, Request, RoleName, Save};
-use crate::rpc::methods::{self, Asked, ReplyKind};
-use crate::rpc::{codec, xml};
-use crate::snapshot::{self, Document};
+use crate::node::driver::Driver;
+use crate::raft::{CallId, NodeId, RoleName};
+use crate::rpc::codec;
+use crate::rpc::methods::ReplyKind;
 
-use super::checker::{Checker, Violation};
+use super::checker::{Checker, Verifies, Violation};
 use super::clients::{Attempt, Clients};
 use super::disk::Disk;
 use super::network::{Network, Weather};
@@ -59,8 +56,8 @@ struct Exchange {
     to: NodeId,
     call: CallId,
     kind: ReplyKind,
-    /// The term of the last entry that an AppendEntries verifies.
-    verifies: Option<u64>,
+    /// What an agreeing reply would say is on the peer's disk.
+    verifies: Option<Verifies>,
     /// The network made no second copy of the request. HTTP never does, and a node relies on it
     /// when it is told that a forward has had no effect.
     is_single: bool,
@@ -96,6 +93,8 @@ enum Happening {
     /// A fault begins, or ends.
     Fault,
     Heal,
+    /// The disk of a node has room again.
+    Room(NodeId),
     Restart(NodeId),
 }
 
@@ -154,6 +153,12 @@ pub(super) struct World<'a> {
     max_batch_entries: usize,
     /// Most entries that a leader takes beyond its commit index: few, so that there are too many.
     max_uncommitted: u64,
+    /// After so many entries a node takes a snapshot: few, so that there are many.
+    snapshot_entries: u64,
+    /// Most bytes in one part of a snapshot: few, so that it takes many.
+    max_part_bytes: usize,
+    /// A save that fails, in 10,000.
+    disk_error: u32,
     faults: u64,
     hash: u64,
     trace: Option<&'a mut dyn FnMut(String)>,
@@ -174,6 +179,10 @@ impl<'a> World<'a> {
         let fault_every = [200, 600, 1_500][rng.random_range(0..3)];
         let max_batch_entries = [1, 1, 2, 8][rng.random_range(0..4)];
         let max_uncommitted = [1, 4, 64][rng.random_range(0..3)];
+        let snapshot_entries = [1, 3, 8, 20, 1_000][rng.random_range(0..5)];
+        let max_part_bytes = [200, 1_000, codec::MAX_PART_BYTES][rng.random_range(0..3)];
+        let segment_bytes = [1_024, 2_048, 4_096][rng.random_range(0..3)];
+        let disk_error = [0, 0, 20, 100][rng.random_range(0..4)];
         let mut simulation = World {
             options,
             now: 0,
@@ -193,6 +202,9 @@ impl<'a> World<'a> {
             fault_every,
             max_batch_entries,
             max_uncommitted,
+            snapshot_entries,
+            max_part_bytes,
+            disk_error,
             faults: 0,
             hash: 0xcbf2_9ce4_8422_2325,
             trace,
@@ -202,7 +214,7 @@ impl<'a> World<'a> {
             simulation.nodes.insert(
                 id,
                 Node {
-                    disk: Disk::default(),
+                    disk: Disk::new(id, segment_bytes),
                     driver: None,
                     life: 0,
                     started_at: 0,
@@ -287,6 +299,7 @@ impl<'a> World<'a> {
             committed: self.checker.committed(),
             elections: self.checker.elections(),
             faults: self.faults,
+            installs: self.checker.installs(),
             answered: self.clients.answered(),
             trace: self.hash,
         }
@@ -364,488 +377,15 @@ impl<'a> World<'a> {
                 self.network.heal();
                 Ok(())
             }
+            Happening::Room(id) => {
+                self.node(id).disk.make_room();
+                Ok(())
+            }
             Happening::Restart(id) => self.start(id),
         }
     }
 
-    // Nodes
-
-    fn start(&mut self, id: NodeId) -> Checked {
-        let ids = self.ids();
-        let (now, max_batch_entries) = (self.now, self.max_batch_entries);
-        let max_uncommitted = self.max_uncommitted;
-        let salt = self.rng.next_u64();
-        let node = self.node(id);
-        if node.driver.is_some() {
-            return Ok(());
-        }
-        let (hard_state, log) = node.disk.load();
-        node.life += 1;
-        node.started_at = now;
-        node.disk_free_at = now;
-        node.wake_at = u64::MAX;
-        let raft = Raft::new(
-            Config {
-                id,
-                voters: ids.iter().copied().collect(),
-                election_timeout: ELECTION_TIMEOUT,
-                heartbeat: HEARTBEAT,
-                seed: salt,
-                max_batch_entries,
-                max_batch_bytes: codec::MAX_BATCH_BYTES,
-                max_uncommitted,
-                max_part_bytes: codec::MAX_PART_BYTES,
-                max_snapshot_bytes: snapshot::MAX_BYTES,
-                keep_while_sending: 1_000,
-                check_snapshot: CheckSnapshot(Arc::new(Document::check)),
-            },
-            hard_state,
-            None,
-            log,
-        );
-        node.driver = Some(Driver::new(Parts {
-            raft,
-            machine: Machine::new(board(ids.len() as u64)),
-            snapshot_entries: u64::MAX,
-            address: format!("10.0.0.{id}:8000"),
-            name: format!("bob{id}"),
-            client: format!("bob{id}-{salt:016x}"),
-            peers: ids
-                .iter()
-                .filter(|&&peer| peer != id)
-                .map(|&peer| (peer, Peer::new(format!("bob{peer}"), String::new())))
-                .collect(),
-            has_view: false,
-        }));
-        self.checker.restarted(id);
-        self.drive(id, |driver, now| driver.tick(now))
-    }
-
-    fn crash(&mut self, id: NodeId) {
-        let World { nodes, rng, .. } = self;
-        let node = nodes.get_mut(&id).expect("only known nodes crash");
-        node.driver = None;
-        node.calls.clear();
-        node.asked.clear();
-        node.paused_until = 0;
-        node.disk.crash(rng);
-        self.checker.restarted(id);
-        self.faults += 1;
-        self.note(|| format!("node {id} crashes"));
-        let longest = [50, 500, 2_000][self.rng.random_range(0..3)];
-        let back = self.rng.random_range(0..longest);
-        self.after(back, Happening::Restart(id));
-    }
-
-    /// Runs the driver and carries its actions out. The node may crash between any two of them.
-    fn drive(
-        &mut self,
-        id: NodeId,
-        step: impl FnOnce(&mut Driver<Token>, u64) -> Vec<Action<Token>>,
-    ) -> Checked {
-        let now = self.now;
-        let node = self.node(id);
-        let local = now - node.started_at;
-        let Some(driver) = &mut node.driver else {
-            return Ok(());
-        };
-        let committed = driver.raft().commit_index();
-        let actions = step(driver, local);
-        let driver = driver_of(&self.nodes, id);
-        self.checker.node(driver)?;
-        if driver.raft().role() == RoleName::Leader && driver.raft().commit_index() > committed {
-            let disks = self.nodes.values().map(|node| node.disk.durable());
-            self.checker.commitment(driver, disks)?;
-        }
-        let crash_rate = match driver.raft().role() {
-            _ if self.is_calm => 0,
-            RoleName::Leader => self.leader_crash_rate,
-            _ => self.crash_rate,
-        };
-        for action in actions {
-            if self.rng.random_ratio(crash_rate, 10_000) {
-                self.crash(id);
-                return Ok(());
-            }
-            self.act(id, action)?;
-        }
-        self.checker.recorded(driver_of(&self.nodes, id))?;
-        self.schedule_wake(id);
-        Ok(())
-    }
-
-    /// Nobody who asked a node that runs waits for longer than was promised.
-    fn in_time(&self) -> Checked {
-        let awake = self
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.paused_until < self.now);
-        for (id, node) in awake {
-            let late = |since: u64| since + OUTCOME_WITHIN < self.now;
-            if let Some((asked, since)) = node.asked.iter().find(|(_, since)| late(**since)) {
-                return Err(Violation {
-                    invariant: "every question is answered in time",
-                    detail: format!("node {id}: client and attempt {asked:?}, since {since} ms"),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn act(&mut self, id: NodeId, action: Action<Token>) -> Checked {
-        match action {
-            Action::Save(number, save) => {
-                self.begin_save(id, number, save);
-                Ok(())
-            }
-            Action::Send { to, call, request } => self.send(id, to, call, &request),
-            Action::Answer(Token::Peer(exchange), answer) => {
-                if let Ok(Response::Raft(reply)) = &answer {
-                    let disk = self.nodes[&id].disk.durable();
-                    self.checker
-                        .reply(id, exchange.from, exchange.verifies, reply, disk)?;
-                }
-                // What one copy of a forward has not done, the other may have.
-                let is_denial = matches!(
-                    answer,
-                    Ok(Response::Forward(ForwardReply::NotAppended { .. }))
-                );
-                if is_denial && !exchange.is_single {
-                    return Ok(());
-                }
-                let bytes = methods::write(answer);
-                for delay in self.network.fate(&mut self.rng) {
-                    self.after(delay, Happening::Reply(exchange.clone(), bytes.clone()));
-                }
-                Ok(())
-            }
-            Action::Answer(Token::Client(attempt), answer) => {
-                let since = self.node(id).asked.remove(&attempt.name());
-                match &answer {
-                    Ok(Response::Applied(answer)) => {
-                        self.checker.answer(&attempt.command, answer)?
-                    }
-                    Ok(_) => return Err(bad_codec("a command got the answer to another question")),
-                    Err(Refusal::SerialTooOld) => self.checker.refused(&attempt.command)?,
-                    Err(_) => {}
-                }
-                self.answered_well(&attempt, since, &answer)?;
-                let bytes = methods::write(answer);
-                for delay in self.network.fate(&mut self.rng).into_iter().take(1) {
-                    self.after(delay, Happening::Answer(attempt.clone(), bytes.clone()));
-                }
-                Ok(())
-            }
-            Action::Record(order) => self.checker.order(id, &order),
-            Action::Show(_) => Ok(()),
-        }
-    }
-
-    /// Every question gets one answer, and at peace a good one soon.
-    fn answered_well(
-        &self,
-        attempt: &Attempt,
-        since: Option<u64>,
-        answer: &Result<Response, Refusal>,
-    ) -> Checked {
-        let broken = |invariant| {
-            let detail = format!("{attempt} is answered {answer:?}, asked {since:?}");
-            Err(Violation { invariant, detail })
-        };
-        let Some(since) = since else {
-            return broken("every question gets one answer");
-        };
-        let is_good = matches!(answer, Ok(_) | Err(Refusal::SerialTooOld));
-        let at_peace = self.peace.is_some_and(|peace| peace.since <= since);
-        if at_peace && (!is_good || since + SERVED_WITHIN < self.now) {
-            return broken("at peace, every command is applied soon");
-        }
-        Ok(())
-    }
-
-    fn begin_save(&mut self, id: NodeId, number: u64, save: Save) {
-        let delay = match self.is_calm {
-            true => 1,
-            false if self.rng.random_ratio(self.slow_disk, 1000) => self.rng.random_range(0..400),
-            false => self.rng.random_range(0..8),
-        };
-        let now = self.now;
-        let node = self.node(id);
-        node.disk.begin(number, save);
-        node.disk_free_at = node.disk_free_at.max(now) + delay;
-        let (done, life) = (node.disk_free_at, node.life);
-        self.at(done, Happening::Saved(id, life));
-    }
-
-    fn saved(&mut self, id: NodeId, life: u64) -> Checked {
-        let node = self.node(id);
-        if node.life != life || node.driver.is_none() {
-            return Ok(());
-        }
-        let number = node.disk.finish().expect("a save was begun");
-        self.drive(id, |driver, now| driver.handle(now, Event::Saved(number)))
-    }
-
-    fn wake(&mut self, id: NodeId) -> Checked {
-        self.node(id).wake_at = u64::MAX;
-        self.drive(id, |driver, now| driver.tick(now))
-    }
-
-    /// Makes sure that the node is woken at its deadline.
-    fn schedule_wake(&mut self, id: NodeId) {
-        let now = self.now;
-        let node = self.node(id);
-        let Some(driver) = &node.driver else {
-            return;
-        };
-        let deadline = driver
-            .deadline()
-            .saturating_add(node.started_at)
-            .max(now + 1);
-        if deadline < node.wake_at {
-            node.wake_at = deadline;
-            let life = node.life;
-            self.at(deadline, Happening::Wake { id, life, deadline });
-        }
-    }
-
-    // Messages between nodes
-
-    fn send(&mut self, from: NodeId, to: NodeId, call: CallId, request: &PeerRequest) -> Checked {
-        let verifies = match request {
-            PeerRequest::Raft(Request::AppendEntries(append)) => Some(
-                append
-                    .entries
-                    .last()
-                    .map_or(append.prev_log_term, |entry| entry.term),
-            ),
-            PeerRequest::Raft(Request::RequestVote(vote)) => {
-                let disk = self.nodes[&from].disk.durable();
-                self.checker.vote_request(from, vote.term, disk)?;
-                None
-            }
-            PeerRequest::Raft(Request::InstallSnapshot(_))
-            | PeerRequest::Forward(_)
-            | PeerRequest::Status => None,
-        };
-        let node = self.node(from);
-        node.calls.insert(call);
-        let mut exchange = Exchange {
-            from,
-            life: node.life,
-            to,
-            call,
-            kind: ReplyKind::of(request),
-            verifies,
-            is_single: true,
-        };
-        let bytes = methods::call(request);
-        let copies = self.network.fate(&mut self.rng);
-        exchange.is_single = copies.len() == 1;
-        for delay in copies {
-            self.after(delay, Happening::Request(exchange.clone(), bytes.clone()));
-        }
-        self.after(CALL_TIMEOUT, Happening::Timeout(exchange));
-        Ok(())
-    }
-
-    fn request(&mut self, exchange: Exchange, bytes: &[u8]) -> Checked {
-        if !self.network.connects(exchange.from, exchange.to) {
-            return Ok(());
-        }
-        if self.node(exchange.to).driver.is_none() {
-            // A refusal says that the request has not arrived, which another copy might belie.
-            if exchange.is_single {
-                self.after(1, Happening::Refused(exchange));
-            }
-            return Ok(());
-        }
-        let question = read_question(bytes)?;
-        let to = exchange.to;
-        self.drive(to, |driver, now| {
-            driver.handle(now, Event::Asked(Token::Peer(exchange), question))
-        })
-    }
-
-    fn reply(&mut self, exchange: Exchange, bytes: &[u8]) -> Checked {
-        if !self.network.connects(exchange.to, exchange.from) {
-            return Ok(());
-        }
-        let Exchange {
-            from, life, call, ..
-        } = exchange;
-        let node = self.node(from);
-        if node.life != life || node.driver.is_none() {
-            return Ok(());
-        }
-        let is_expected = node.calls.remove(&call);
-        let decoded = xml::decode_response(bytes).map_err(|fault| bad_codec(&fault.message))?;
-        let reply: PeerReply = match decoded {
-            Ok(value) => methods::decode_reply(exchange.kind, &value)
-                .map_err(|fault| bad_codec(&fault.message))?,
-            Err(fault) if fault.code == crate::rpc::value::Fault::APPLICATION => {
-                return Err(Violation {
-                    invariant: "no member's request is refused",
-                    detail: format!("node {}: {}", exchange.to, fault.message),
-                });
-            }
-            Err(fault) => return Err(bad_codec(&fault.message)),
-        };
-        // A real node drops a reply that comes after its call has ended. Here the core sees it now
-        // and then all the same: it must know what the reply belongs to.
-        if !is_expected && !self.rng.random_ratio(1, 2) {
-            return Ok(());
-        }
-        let event = Event::Answered {
-            from: exchange.to,
-            call,
-            reply,
-            rtt_ms: None,
-        };
-        self.drive(from, |driver, now| driver.handle(now, event))
-    }
-
-    fn lost(&mut self, exchange: &Exchange, reached: bool) -> Checked {
-        let &Exchange {
-            from,
-            life,
-            to,
-            call,
-            ..
-        } = exchange;
-        let node = self.node(from);
-        if node.life != life || !node.calls.remove(&call) {
-            return Ok(());
-        }
-        self.drive(from, |driver, now| {
-            driver.handle(now, Event::Lost { to, call, reached })
-        })
-    }
-
-    // Clients
-
-    fn client(&mut self, client: usize) -> Checked {
-        let ids = self.ids();
-        // Once more at peace, when everything must go well.
-        let begins = match self.peace {
-            Some(peace) => self.now < peace.since + PEACE,
-            None => !self.is_calm,
-        };
-        let World { clients, rng, .. } = self;
-        let attempts = clients.act(client, &ids, !begins, rng);
-        for attempt in attempts {
-            let bytes = attempt.bytes();
-            for delay in self.network.fate(&mut self.rng).into_iter().take(1) {
-                self.after(delay, Happening::Submit(attempt.clone(), bytes.clone()));
-            }
-            self.after(attempt.patience, Happening::GiveUp(attempt));
-        }
-        let pause = self.rng.random_range(5..60);
-        self.after(pause, Happening::Client(client));
-        Ok(())
-    }
-
-    fn submit(&mut self, attempt: Attempt, bytes: &[u8]) -> Checked {
-        let question = read_question(bytes)?;
-        let (to, now) = (attempt.to, self.now);
-        let node = self.node(to);
-        if node.driver.is_some() {
-            node.asked.insert(attempt.name(), now);
-        }
-        self.drive(to, |driver, now| {
-            driver.handle(now, Event::Asked(Token::Client(attempt), question))
-        })
-    }
-
-    fn client_answer(&mut self, attempt: Attempt, bytes: &[u8]) -> Checked {
-        let answer = xml::decode_response(bytes).map_err(|fault| bad_codec(&fault.message))?;
-        let answer = match answer {
-            Ok(value) => {
-                Ok(codec::decode_answer(&value).map_err(|fault| bad_codec(&fault.message))?)
-            }
-            Err(fault) => Err(fault),
-        };
-        let World {
-            clients,
-            rng,
-            checker,
-            ..
-        } = self;
-        if clients.answer(&attempt, answer, rng) {
-            checker.denied(&attempt.command);
-        }
-        Ok(())
-    }
-
-    // Faults
-
-    fn fault(&mut self) -> Checked {
-        if self.is_calm {
-            return Ok(());
-        }
-        let ids = self.ids();
-        let id = ids[self.rng.random_range(0..ids.len())];
-        match self.rng.random_range(0..6) {
-            0 | 1 => {
-                self.faults += 1;
-                let World { network, rng, .. } = self;
-                let kind = network.partition(&ids, rng);
-                self.note(|| format!("{kind} partition"));
-                let heal = self.rng.random_range(50..LEADER_WITHIN);
-                self.after(heal, Happening::Heal);
-            }
-            2 | 3 => {
-                if self.node(id).driver.is_some() {
-                    self.crash(id);
-                }
-            }
-            4 => {
-                self.faults += 1;
-                let until = self.now + self.rng.random_range(10..LEADER_WITHIN);
-                // What waits for the end of a longer pause is not awake before it.
-                let node = self.node(id);
-                let until = node.paused_until.max(until);
-                node.paused_until = until;
-                self.note(|| format!("node {id} pauses until {until}"));
-            }
-            _ => {
-                // The leader is where it hurts.
-                let leader = self.leaders().first().copied();
-                match leader {
-                    Some(leader) if self.rng.random_ratio(1, 2) => self.crash(leader),
-                    Some(leader) => {
-                        self.faults += 1;
-                        let World { network, rng, .. } = self;
-                        network.strand(leader, &ids, rng);
-                        self.note(|| format!("leader {leader} is cut off from a majority"));
-                        let heal = self.rng.random_range(50..LEADER_WITHIN);
-                        self.after(heal, Happening::Heal);
-                    }
-                    None => {}
-                }
-            }
-        }
-        let next = self.rng.random_range(20..self.fault_every);
-        self.after(next, Happening::Fault);
-        Ok(())
-    }
-
-    /// The faults end: links are whole, nodes are up and awake, disks are fast.
-    fn calm(&mut self) -> Checked {
-        self.is_calm = true;
-        self.note(|| "the faults end".to_string());
-        self.network.heal();
-        self.network.weather = Weather::calm();
-        for id in self.ids() {
-            let node = self.node(id);
-            node.paused_until = 0;
-            // Its wake-up may have been put off to the end of a pause that ends now.
-            node.wake_at = u64::MAX;
-            self.start(id)?;
-            self.drive(id, |driver, now| driver.tick(now))?;
-        }
-        Ok(())
-    }
+    // Recovery
 
     fn leaders(&self) -> Vec<NodeId> {
         self.drivers()
@@ -932,6 +472,7 @@ impl Happening {
             | Happening::GiveUp(_)
             | Happening::Fault
             | Happening::Heal
+            | Happening::Room(_)
             | Happening::Restart(_) => None,
         }
     }
@@ -958,6 +499,7 @@ impl Happening {
             Happening::GiveUp(attempt) => format!("{attempt} is given up"),
             Happening::Fault => "a fault".to_string(),
             Happening::Heal => "the network heals".to_string(),
+            Happening::Room(id) => format!("node {id} has room again"),
             Happening::Restart(id) => format!("node {id} starts"),
         }
     }
@@ -969,19 +511,4 @@ fn driver_of(nodes: &BTreeMap<NodeId, Node>, id: NodeId) -> &Driver<Token> {
 
 fn board(players: u64) -> Game {
     Game::new((1..=players).map(|id| (id, format!("bob{id}"))))
-}
-
-fn read_question(bytes: &[u8]) -> Result<Question, Violation> {
-    match methods::read(bytes).0 {
-        Ok(Asked::Question(question)) => Ok(question),
-        Ok(Asked::Known(_)) => Err(bad_codec("a question was read as another")),
-        Err(fault) => Err(bad_codec(&fault.message)),
-    }
-}
-
-fn bad_codec(detail: &str) -> Violation {
-    Violation {
-        invariant: "what a node writes, a node can read",
-        detail: detail.to_string(),
-    }
 }

@@ -17,12 +17,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::error::OpenError;
+
 /// The file that is locked; it stays empty.
 pub const LOCK_FILE: &str = "lock";
 
 /// One folder: files by name.
 pub trait Disk: Send {
-    /// What a message calls this file.
+    /// What a message calls this file; the folder where the name is empty.
     fn path(&self, name: &str) -> String {
         name.to_string()
     }
@@ -73,19 +75,10 @@ pub struct RealDisk {
 
 impl RealDisk {
     /// This folder, which is made if need be, with the folders above it.
-    pub fn open(dir: &Path) -> io::Result<RealDisk> {
-        let missing: Vec<&Path> = dir
-            .ancestors()
-            .take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists())
-            .collect();
-        fs::create_dir_all(dir)?;
-        for made in missing {
-            sync_folder(match made.parent() {
-                Some(above) if !above.as_os_str().is_empty() => above,
-                _ => Path::new("."),
-            })?;
-        }
-        RealDisk::existing(dir)
+    pub fn open(dir: &Path) -> Result<RealDisk, OpenError> {
+        make_folders(dir)
+            .and_then(|()| RealDisk::existing(dir))
+            .map_err(|error| OpenError::Io(format!("{}: {error}", dir.display())))
     }
 
     /// This folder, if there is one.
@@ -125,7 +118,10 @@ impl RealDisk {
 
 impl Disk for RealDisk {
     fn path(&self, name: &str) -> String {
-        self.dir.join(name).display().to_string()
+        match name {
+            "" => self.dir.display().to_string(),
+            name => self.dir.join(name).display().to_string(),
+        }
     }
 
     fn lock(&mut self) -> io::Result<bool> {
@@ -198,6 +194,21 @@ impl Disk for RealDisk {
     fn sync_dir(&mut self) -> io::Result<()> {
         sync_folder(&self.dir)
     }
+}
+
+fn make_folders(dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = dir
+        .ancestors()
+        .take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists())
+        .collect();
+    fs::create_dir_all(dir)?;
+    for made in missing {
+        sync_folder(match made.parent() {
+            Some(above) if !above.as_os_str().is_empty() => above,
+            _ => Path::new("."),
+        })?;
+    }
+    Ok(())
 }
 
 /// Elsewhere than on Unix a folder cannot be opened as a file.

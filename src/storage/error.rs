@@ -61,6 +61,11 @@ pub enum OpenError {
     Io(String),
 }
 
+/// An earlier copy of the folder will not do: the node would have forgotten votes and entries that
+/// others count on.
+const UNLESS_RESTORED: &str = "nothing was changed; unless the folder can be brought back as the \
+    node left it, the node needs a new id and an empty folder";
+
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -94,13 +99,12 @@ impl fmt::Display for OpenError {
             ),
             OpenError::Corrupt { file, offset, what } => write!(
                 f,
-                "{file}: damaged at byte {offset}: {what}: nothing was changed; bring the folder \
-                 back from a copy, or give the node a new id and an empty folder"
+                "{file}: damaged at byte {offset}: {what}; {UNLESS_RESTORED}"
             ),
             OpenError::NoHardState { file } => write!(
                 f,
-                "{file}: missing beside a log: a node that has forgotten its vote might vote twice; \
-                 bring the folder back from a copy, or give the node a new id and an empty folder"
+                "{file}: missing beside a log, and a node that has forgotten its vote might vote \
+                 twice; {UNLESS_RESTORED}"
             ),
             OpenError::Full(what) => write!(f, "{what}: make room and start again"),
             OpenError::Io(what) => f.write_str(what),

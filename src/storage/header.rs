@@ -92,6 +92,13 @@ pub(super) fn read<'a>(
     Ok((identity, fields.collect(), end + 1))
 }
 
+/// Whose file of any kind this is.
+pub(super) fn whose(bytes: &[u8]) -> Option<Identity> {
+    let magic = bytes.split(|&byte| byte == b'\t').next()?;
+    let (identity, _, _) = read(str::from_utf8(magic).ok()?, bytes).ok()?;
+    Some(identity)
+}
+
 /// Refuses a file of another cluster or another node.
 pub(super) fn belongs(found: &Identity, wanted: &Identity, file: String) -> Result<(), OpenError> {
     if found.cluster != wanted.cluster {

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::raft::{HardState, Log, Snapshot};
+use crate::raft::{HardState, Log, MAX_TERM, Snapshot};
 
 use super::Identity;
 use super::chain::{Chain, Link};
@@ -31,8 +31,9 @@ pub(super) fn snapshot_name(last_index: u64, last_term: u64) -> String {
 pub(super) fn snapshot_of(name: &str) -> Option<(u64, u64)> {
     let middle = name.strip_prefix("snapshot-")?.strip_suffix(".json")?;
     let (index, term) = middle.split_once('-')?;
-    let of = (index.parse().ok()?, term.parse().ok()?);
-    (snapshot_name(of.0, of.1) == name).then_some(of)
+    let (index, term) = (index.parse().ok()?, term.parse().ok()?);
+    let sensible = (1..=MAX_TERM).contains(&index) && term <= MAX_TERM;
+    (sensible && snapshot_name(index, term) == name).then_some((index, term))
 }
 
 /// What is in a folder.
@@ -134,7 +135,7 @@ fn read_state(disk: &dyn Disk, wanted: &Identity) -> Result<StateFile, OpenError
     Ok(state)
 }
 
-fn read_snapshot(
+pub(super) fn read_snapshot(
     disk: &dyn Disk,
     last_index: u64,
     last_term: u64,

@@ -40,7 +40,7 @@ pub fn entry(index: u64, term: u64) -> Entry {
     let text = match index % 4 {
         0 => format!("attack {index}"),
         1 => format!("line\none {term}\t\\ \u{0} ü"),
-        2 => "x".repeat(60 + index as usize),
+        2 => "x".repeat(60 + index as usize % 50),
         _ => {
             return Entry {
                 index,

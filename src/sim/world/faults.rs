@@ -1,0 +1,88 @@
+//! What goes wrong, and how it ends.
+
+use rand::RngExt;
+
+use super::super::network::Weather;
+use super::{Checked, Happening, LEADER_WITHIN, World};
+
+impl World<'_> {
+    pub(super) fn fault(&mut self) -> Checked {
+        if self.is_calm {
+            return Ok(());
+        }
+        let ids = self.ids();
+        let id = ids[self.rng.random_range(0..ids.len())];
+        match self.rng.random_range(0..7) {
+            0 | 1 => {
+                self.faults += 1;
+                let World { network, rng, .. } = self;
+                let kind = network.partition(&ids, rng);
+                self.note(|| format!("{kind} partition"));
+                let heal = self.rng.random_range(50..LEADER_WITHIN);
+                self.after(heal, Happening::Heal);
+            }
+            2 | 3 => {
+                if self.node(id).driver.is_some() {
+                    self.crash(id);
+                }
+            }
+            4 => {
+                self.faults += 1;
+                let until = self.now + self.rng.random_range(10..LEADER_WITHIN);
+                // What waits for the end of a longer pause is not awake before it.
+                let node = self.node(id);
+                let until = node.paused_until.max(until);
+                node.paused_until = until;
+                self.note(|| format!("node {id} pauses until {until}"));
+            }
+            5 if self.node(id).driver.is_some() => {
+                self.faults += 1;
+                let bytes = self.rng.random_range(0..4_000);
+                self.node(id).disk.fill(bytes);
+                self.note(|| format!("node {id} has room for {bytes} bytes"));
+                let room = self.rng.random_range(50..LEADER_WITHIN);
+                self.after(room, Happening::Room(id));
+            }
+            _ => {
+                // The leader is where it hurts.
+                let leader = self.leaders().first().copied();
+                match leader {
+                    Some(leader) if self.rng.random_ratio(1, 2) => self.crash(leader),
+                    Some(leader) => {
+                        self.faults += 1;
+                        let World { network, rng, .. } = self;
+                        network.strand(leader, &ids, rng);
+                        self.note(|| format!("leader {leader} is cut off from a majority"));
+                        let heal = self.rng.random_range(50..LEADER_WITHIN);
+                        self.after(heal, Happening::Heal);
+                    }
+                    None => {}
+                }
+            }
+        }
+        let next = self.rng.random_range(20..self.fault_every);
+        self.after(next, Happening::Fault);
+        Ok(())
+    }
+
+    /// The faults end: links are whole, nodes are up and awake, disks are fast.
+    pub(super) fn calm(&mut self) -> Checked {
+        self.is_calm = true;
+        self.note(|| "the faults end".to_string());
+        self.network.heal();
+        self.network.weather = Weather::calm();
+        for id in self.ids() {
+            let node = self.node(id);
+            node.paused_until = 0;
+            // Its wake-up may have been put off to the end of a pause that ends now.
+            node.wake_at = u64::MAX;
+            node.disk.make_room();
+            // A bit that has flipped is noticed, and flipped back.
+            for _ in 0..2 {
+                self.start(id)?;
+            }
+            self.drive(id, |driver, now| driver.tick(now))?;
+        }
+        Ok(())
+    }
+}
