@@ -113,7 +113,7 @@ pub fn state(identity: &Identity) -> Vec<u8> {
     pages(&lines)
 }
 
-/// The one line that a record is written as, its payload being escaped where it must be.
+/// The one line that a record is written as.
 pub fn record(record: &Record) -> Vec<u8> {
     let length = match &record.payload {
         Some(Payload::Command(command)) => {
@@ -134,12 +134,6 @@ pub fn record(record: &Record) -> Vec<u8> {
         )
         .as_bytes(),
     )
-}
-
-/// A line's field, by its number.
-pub fn field(line: &[u8], number: usize) -> &[u8] {
-    let mut fields = line.split(|&byte| byte == b'\t');
-    fields.nth(number).unwrap_or_default()
 }
 
 /// Whether this is one line with the right CRC, and no zero in it.
