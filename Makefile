@@ -2,12 +2,19 @@
 # make test        build and run all tests
 # make check       formatting, lints, documentation
 # make bench       measure
+# make fuzz        give the readers ten minutes each of bytes that are made up
+#                  (FUZZ_SECONDS=20 FUZZ_TARGETS=xmlrpc for less)
 # make help        this list
 
 CARGO ?= cargo
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: play test check bench help
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= xmlrpc http_head log_reader snapshot_reader
+# What one input may take: bytes of its own, seconds, and MiB in all and in one piece.
+FUZZ_LIMITS = -max_len=32768 -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=16
+
+.PHONY: play test check bench fuzz help
 
 # The game replaces the shell, so that the terminal's signals reach it directly.
 play:
@@ -19,11 +26,26 @@ test:
 
 check:
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps
 
 bench:
 	$(CARGO) bench
 
+# What is found goes on from run to run in fuzz/corpus. A finding is left in fuzz/artifacts, and
+# docs/TESTING.md says what to do with it.
+fuzz:
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || \
+	    { echo "make fuzz: cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2; exit 1; }
+	@$(CARGO) +nightly --version >/dev/null 2>&1 || \
+	    { echo "make fuzz: nightly Rust is missing: rustup toolchain install nightly" >&2; exit 1; }
+	@for target in $(FUZZ_TARGETS); do \
+	    echo "$$target: $(FUZZ_SECONDS) s"; \
+	    mkdir -p "fuzz/corpus/$$target" && \
+	    $(CARGO) +nightly fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
+	        -dict="fuzz/dict/$$target.dict" -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) || exit 1; \
+	done
+
 help:
-	@sed -n 's/^# make/make/p' Makefile
+	@sed -n -e 's/^# make/make/p' -e 's/^#  / /p' -e '/^$$/q' Makefile

@@ -67,10 +67,7 @@ impl Command {
         text: impl Into<String>,
     ) -> Result<Command, CommandError> {
         let (client, text) = (client.into(), text.into());
-        if client.is_empty()
-            || client.len() > MAX_CLIENT_BYTES
-            || client.chars().any(|c| !prints(c))
-        {
+        if !is_client(&client) {
             return Err(CommandError::Client);
         }
         if serial > MAX_SERIAL {
@@ -100,6 +97,11 @@ impl Command {
         const LONGEST_ESCAPE: usize = "&quot;".len();
         self.client.len() * LONGEST_ESCAPE + self.text.len().div_ceil(3) * 4
     }
+}
+
+/// Whether this may be a client's id.
+pub fn is_client(id: &str) -> bool {
+    (1..=MAX_CLIENT_BYTES).contains(&id.len()) && id.chars().all(prints)
 }
 
 /// Whether a character may appear raw in a log line or in XML: no control characters, no line or

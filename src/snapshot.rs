@@ -26,7 +26,9 @@
 //! and the storage carry it as bytes ([`crate::raft::Snapshot`]).
 //!
 //! Promises: [`Document::read`] takes nothing on trust. It allocates in proportion to what it is
-//! given, and what it accepts, [`Document::write`] writes so that it reads the same.
+//! given, and what it accepts, [`Document::write`] writes so that it reads the same. Every number in
+//! it can be sent to a client, and the log can go on after it. A refusal is one line of bounded
+//! length.
 //!
 //! Caveat: `url` and `port` are where the writer's configuration says that a node listens. Nothing
 //! reads them back.
@@ -36,10 +38,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::command::{MAX_CLIENT_BYTES, MAX_SERIAL};
+use crate::command::{MAX_SERIAL, is_client, printable};
 use crate::game::Game;
 use crate::machine::{Answer, MAX_SESSIONS, Machine, Session, Sessions, WINDOW};
-use crate::raft::{NodeId, Snapshot};
+use crate::raft::{MAX_TERM, NodeId, Snapshot};
 
 /// The largest snapshot that is taken from a peer. A full session table with the longest names is
 /// about half of it.
@@ -192,7 +194,7 @@ impl Document {
 
     /// Reads a document's text, or says in one sentence what is wrong with it.
     pub fn read(text: &[u8]) -> Result<Document, String> {
-        let raw: Raw = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let raw: Raw = serde_json::from_slice(text).map_err(|error| short(&error.to_string()))?;
         let end = [BEFORE_CHECKSUM, &raw.checksum, AFTER_CHECKSUM].concat();
         let checked = text
             .strip_suffix(end.as_bytes())
@@ -206,7 +208,7 @@ impl Document {
             last_term: raw.last_term,
             last_config: raw.last_config,
             digest: raw.digest,
-            sessions: sessions(raw.sessions, raw.last_index)?,
+            sessions: sessions(raw.sessions, raw.last_index, raw.last_term)?,
         };
         let rising = |ids: &[NodeId]| ids.is_sorted_by(|a, b| a < b);
         let ids: Vec<NodeId> = document.servers.iter().map(|server| server.id).collect();
@@ -219,6 +221,10 @@ impl Document {
         }
         if document.last_index == 0 || document.last_term == 0 {
             return Err("it covers no entry".to_string());
+        }
+        // Indexes have the limit of terms here: there is room after the last one.
+        if document.last_index > MAX_TERM || document.last_term > MAX_TERM {
+            return Err("its last entry is out of range".to_string());
         }
         Ok(document)
     }
@@ -242,16 +248,16 @@ impl Document {
 }
 
 /// The session table, if some machine can have it.
-fn sessions(lines: Vec<SessionLine>, last_index: u64) -> Result<Sessions, String> {
+fn sessions(lines: Vec<SessionLine>, last_index: u64, last_term: u64) -> Result<Sessions, String> {
     if lines.len() > MAX_SESSIONS {
         return Err(format!("it has {} sessions", lines.len()));
     }
     let mut clients = BTreeMap::new();
     for line in lines {
-        let wrong = |what: &str| Err(format!("session {:?}: {what}", line.client));
-        if line.client.is_empty() || line.client.len() > MAX_CLIENT_BYTES {
-            return wrong("not a client's name");
+        if !is_client(&line.client) {
+            return Err("a session's client is no client's name".to_string());
         }
+        let wrong = |what: &str| Err(format!("session {:?}: {what}", line.client));
         if line.last_index > last_index {
             return wrong("it is newer than the snapshot");
         }
@@ -261,6 +267,12 @@ fn sessions(lines: Vec<SessionLine>, last_index: u64) -> Result<Sessions, String
             if !in_window || serial > MAX_SERIAL || index > line.last_index {
                 return Err(format!(
                     "session {:?}: serial {serial} is out of range",
+                    line.client
+                ));
+            }
+            if index == 0 || term == 0 || term > last_term {
+                return Err(format!(
+                    "session {:?}: serial {serial} was answered out of range",
                     line.client
                 ));
             }
@@ -287,6 +299,17 @@ fn sessions(lines: Vec<SessionLine>, last_index: u64) -> Result<Sessions, String
         clients.insert(line.client, session);
     }
     Ok(Sessions::restored(clients))
+}
+
+/// A reason that may quote the document, as one line that is not too long.
+fn short(reason: &str) -> String {
+    const MOST: usize = 200;
+    let mut reason = printable(reason).into_owned();
+    if let Some((end, _)) = reason.char_indices().nth(MOST) {
+        reason.truncate(end);
+        reason.push_str("...");
+    }
+    reason
 }
 
 fn checksum(text: &[u8]) -> String {
@@ -372,6 +395,50 @@ mod tests {
                 assert!(Document::read(&changed).is_err(), "byte {at}, bit {bit}");
             }
             assert!(Document::read(&text[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    /// A document with these in it, and the right checksum.
+    fn forged(last_index: u64, client: &str, answer_term: u64) -> Result<Document, String> {
+        let mut document = document();
+        let answer = Answer {
+            index: 1,
+            term: answer_term,
+            outcome: "ok".to_string(),
+        };
+        let session = Session {
+            answers: BTreeMap::from([(7, answer)]),
+            floor: 0,
+            last_index: 1,
+        };
+        document.sessions = Sessions::restored(BTreeMap::from([(client.to_string(), session)]));
+        document.last_index = last_index;
+        Document::read(&document.write())
+    }
+
+    #[test]
+    fn what_no_client_could_be_told_is_refused_whatever_the_checksum() {
+        assert!(forged(25, "a", 3).is_ok());
+        assert!(forged(MAX_TERM, "a", 3).is_ok());
+        let refused = |document: Result<_, String>| document.unwrap_err();
+        assert!(refused(forged(25, "a", 4)).contains("answered out of range"));
+        assert!(refused(forged(25, "a", 0)).contains("answered out of range"));
+        for index in [MAX_TERM + 1, i64::MAX as u64, u64::MAX] {
+            assert_eq!(
+                refused(forged(index, "a", 3)),
+                "its last entry is out of range"
+            );
+        }
+        for client in ["", "a\tb", &"a".repeat(65)] {
+            assert!(refused(forged(25, client, 3)).contains("no client's name"));
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_that_does_not_quote_the_document_at_length() {
+        for name in ["x".repeat(100_000), "\\n".repeat(50), "é".repeat(1_000)] {
+            let why = Document::read(format!("{{\"{name}\":1}}").as_bytes()).unwrap_err();
+            assert!(why.len() < 500 && !why.contains('\n'), "{why}");
         }
     }
 

@@ -45,6 +45,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+pub use request::{Head, Refusal, parse_head};
 use table::Table;
 
 /// What the server serves.

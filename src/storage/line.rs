@@ -12,6 +12,8 @@ use std::borrow::Cow;
 
 use crc::{CRC_32_ISCSI, Crc, Table};
 
+use crate::command::printable;
+
 /// CRC-32C is the Castagnoli polynomial, by its name in the catalogue of CRCs.
 static CRC_32C: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
@@ -60,8 +62,14 @@ pub(super) fn unhex(digits: &[u8]) -> Option<u64> {
     (digits.len() <= 16).then_some(value)
 }
 
-/// The text of which [`printable`](crate::command::printable) made this.
+/// The text of which [`printable`] made this.
 pub(super) fn original(text: &str) -> Option<Cow<'_, str>> {
+    let original = unescaped(text)?;
+    // What does not print is escaped, and nothing else is.
+    (printable(&original) == text).then_some(original)
+}
+
+fn unescaped(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('\\') {
         return Some(Cow::Borrowed(text));
     }
@@ -95,7 +103,6 @@ pub(super) fn original(text: &str) -> Option<Cow<'_, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::printable;
 
     #[test]
     fn the_crc_is_castagnolis() {
@@ -123,6 +130,11 @@ mod tests {
             "\\u{110000}",
             "\\u{d800}",
             "\\uü",
+            "\\u{41}",
+            "\\u{0a}",
+            "\\u{00}",
+            "a\u{0}b",
+            "a\tb",
         ] {
             assert_eq!(original(text), None, "{text}");
         }

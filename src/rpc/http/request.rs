@@ -1,4 +1,9 @@
 //! What a request's head says, and why it is refused. No sockets here.
+//!
+//! [`parse_head`] is asked again each time that more of a request has arrived. It promises that the
+//! pieces make no difference: once a beginning of some bytes is a head or is refused, so are all
+//! the bytes, with the same head or for the same reason. And a head that it accepts is nothing but
+//! its own bytes: what follows it changes nothing.
 
 use httparse::{Error, Header, Request, Status};
 
@@ -9,7 +14,7 @@ const MAX_HEADERS: usize = 64;
 
 /// A head that is complete and acceptable.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub struct Head {
     /// Bytes in the head itself.
     pub len: usize,
     /// Bytes in the body that follows.
@@ -24,7 +29,7 @@ pub(super) struct Head {
 
 /// Why a request is not served. The connection ends with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub struct Refusal {
     /// `413 Content Too Large`.
     pub status: &'static str,
     /// A sentence for whoever wrote the client.
@@ -47,7 +52,7 @@ impl Refusal {
 }
 
 /// The head at the start of `bytes`; `None` when it is not complete yet.
-pub(super) fn parse_head(bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Refusal> {
+pub fn parse_head(bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Refusal> {
     const TOO_LARGE: Refusal = Refusal::new(
         "431 Request Header Fields Too Large",
         "the request line and headers are too large",

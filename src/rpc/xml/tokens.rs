@@ -2,9 +2,9 @@
 //! caller is checked here.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use quick_xml::errors::IllFormedError;
-use quick_xml::events::attributes::Attributes;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 
@@ -150,15 +150,12 @@ impl<'a> Tokens<'a> {
 /// The name of an element, if it is one of XML-RPC's. The tag may have attributes only to declare
 /// the namespace of `ex:nil`.
 fn element(tag: &BytesStart<'_>) -> Result<&'static str, Fault> {
-    let attributes = tag.attributes_raw();
-    if !attributes.is_empty() && !is_blank(attributes) {
-        check_attributes(tag)?;
-    }
     macro_rules! known {
         ($($name:literal)*) => {
             match tag.name().into_inner() {
-                $($name => return Ok($name),)*
-                unknown => unknown,
+                $($name => $name,)*
+                unknown if is_name(unknown) => "?",
+                _ => return Err(not_well_formed("an element without a proper name")),
             }
         };
     }
@@ -167,26 +164,63 @@ fn element(tag: &BytesStart<'_>) -> Result<&'static str, Fault> {
         "nil" "i4" "double" "param" "params" "methodName" "methodCall" "methodResponse" "fault"
         "dateTime.iso8601" "ex:nil" "ex:i8"
     );
-    if is_name(name) {
-        return Ok("?");
+    let attributes = tag.attributes_raw();
+    if !attributes.is_empty() && !is_blank(attributes) {
+        check_attributes(attributes)?;
     }
-    Err(not_well_formed("an element without a proper name"))
+    Ok(name)
 }
 
-fn check_attributes(tag: &BytesStart<'_>) -> Result<(), Fault> {
-    // A handful of declarations is plenty, and looking for duplicates compares each with each.
-    const MANY: usize = 8;
-    for (i, attribute) in tag.attributes().enumerate() {
-        let attribute = attribute.map_err(|_| not_well_formed("an attribute out of form"))?;
-        if attribute.value.contains('<') || !is_name(attribute.key.into_inner()) {
+/// Reads all of them before it says that there should be none: what is not well formed comes first.
+fn check_attributes(attributes: &str) -> Result<(), Fault> {
+    let mut names = HashSet::new();
+    let mut declarations = true;
+    for attribute in Attributes(attributes) {
+        let (name, value) = attribute?;
+        let mut references = value.split('&').skip(1);
+        let known = references.all(|rest| {
+            rest.split_once(';')
+                .is_some_and(|(name, _)| character(name).is_some())
+        });
+        if value.contains('<') || !known || !is_name(name) || !names.insert(name) {
             return Err(not_well_formed("an attribute out of form"));
         }
-        let declares = attribute.key.into_inner().starts_with("xmlns");
-        if i >= MANY || !declares || attribute.value.contains('&') {
-            return Err(not_xml_rpc("elements have no attributes"));
-        }
+        declarations &= name == "xmlns" || name.starts_with("xmlns:");
+    }
+    if !declarations {
+        return Err(not_xml_rpc("elements have no attributes"));
     }
     Ok(())
+}
+
+/// What follows a name in a tag or a declaration: names and values. quick-xml has this, too, and
+/// takes attributes without white space between them.
+struct Attributes<'a>(&'a str);
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = Result<(&'a str, &'a str), Fault>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.0.trim_start_matches(is_white);
+        if rest.is_empty() {
+            return None;
+        }
+        let separate = rest.len() < self.0.len();
+        let read = || {
+            let (name, rest) = rest.split_once('=')?;
+            let rest = rest.trim_start_matches(is_white);
+            let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+            let (value, rest) = rest[1..].split_once(quote)?;
+            Some((name.trim_end_matches(is_white), value, rest))
+        };
+        match read().filter(|_| separate) {
+            Some((name, value, rest)) => {
+                self.0 = rest;
+                Some(Ok((name, value)))
+            }
+            None => Some(Err(not_well_formed("an attribute out of form"))),
+        }
+    }
 }
 
 /// Whether this may name an element. Beyond ASCII everything may.
@@ -201,13 +235,12 @@ fn is_name(name: &str) -> bool {
 /// `<?xml version="1.0" encoding="utf-8" standalone="yes"?>`, of which the version alone is needed.
 fn check_declaration(declaration: &str) -> Result<(), Fault> {
     const REFUSED: &str = "the XML declaration has version 1.0 and encoding UTF-8, if any";
-    let attributes = Attributes::new(declaration, "xml".len());
+    let attributes = Attributes(declaration.strip_prefix("xml").unwrap_or_default());
     // Which pseudo-attributes may still come: they have an order.
     let mut next = 0;
     for attribute in attributes {
-        let attribute = attribute.map_err(|_| not_well_formed(REFUSED))?;
-        let value = &*attribute.value;
-        let (place, right) = match attribute.key.into_inner() {
+        let (name, value) = attribute.map_err(|_| not_well_formed(REFUSED))?;
+        let (place, right) = match name {
             "version" => (0, value == "1.0"),
             "encoding" => (1, value.eq_ignore_ascii_case("utf-8")),
             "standalone" => (2, matches!(value, "yes" | "no")),
