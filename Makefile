@@ -1,13 +1,15 @@
 # make play        build and open the game     (ARGS="--players 3" for options)
 # make test        build and run all tests
 # make check       formatting, lints, documentation
+# make soak        kill and restart real processes, 200 times over     (CYCLES=1000, SEED=7)
 # make bench       measure
 # make help        this list
 
 CARGO ?= cargo
+CYCLES ?= 200
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: play test check bench help
+.PHONY: play test soak check bench help
 
 # The game replaces the shell, so that the terminal's signals reach it directly.
 play:
@@ -16,6 +18,9 @@ play:
 
 test:
 	$(CARGO) test
+
+soak:
+	CYCLES=$(CYCLES) $(CARGO) test --test durability killed_again_and_again -- --nocapture
 
 check:
 	$(CARGO) fmt --check
