@@ -3,13 +3,14 @@
 # make check       formatting, lints, documentation
 # make soak        kill and restart real processes, 200 times over     (CYCLES=1000, SEED=7)
 # make bench       measure
+# make million     a million commands: do memory and disk stay bounded?   (COMMANDS=100000)
 # make help        this list
 
 CARGO ?= cargo
 CYCLES ?= 200
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: play test soak check bench help
+.PHONY: play test soak check bench million help
 
 # The game replaces the shell, so that the terminal's signals reach it directly.
 play:
@@ -29,6 +30,9 @@ check:
 
 bench:
 	$(CARGO) bench
+
+million:
+	$(CARGO) bench --bench million
 
 help:
 	@sed -n 's/^# make/make/p' Makefile

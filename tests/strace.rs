@@ -242,6 +242,10 @@ struct Script {
 }
 
 impl Script {
+    fn written(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
     fn call(&self, call: &str, result: usize) {
         let mut lines = self.lines.lock().unwrap();
         let time = lines.len();
@@ -428,8 +432,7 @@ fn good() -> Vec<String> {
 
     save(state(2, 1));
     script.asks(vote(2, 1, 20, 1));
-    let lines = script.lines.lock().unwrap().clone();
-    lines
+    script.written()
 }
 
 fn judge(lines: &[String]) -> Reader {
