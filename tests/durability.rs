@@ -412,7 +412,7 @@ fn a_second_process_on_the_same_folder_is_refused_and_the_first_goes_on() {
         &address,
     ];
     let line = one_line(&cluster.run(&second));
-    let expected = "raftian: data/bob1/: another process uses this folder: stop that one first\n";
+    let expected = "raftian: data/bob1: another process uses this folder: stop that one first\n";
     assert_eq!(line, expected);
     assert!(
         contents(&cluster.logs(1)).keys().eq(logs.keys()),
@@ -465,9 +465,7 @@ fn a_folder_that_is_not_the_nodes_own_or_is_damaged_is_refused_and_left_as_it_is
     fs::write(cluster.config(), config).unwrap();
 
     fs::remove_file(bob2.join("hard-state")).unwrap();
-    refused(
-        "hard-state: missing beside a log: a node that has forgotten its vote might vote twice",
-    );
+    refused("hard-state: missing beside a log");
 
     restore();
     let names = contents(&bob2).into_keys();

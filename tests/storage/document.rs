@@ -4,8 +4,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use raftian::command;
-use raftian::raft::{Entry, Payload, Save, SaveSnapshot, Snapshot};
-use raftian::raft::{HardState, LogAfterSnapshot};
+use raftian::game::Game;
+use raftian::machine::Machine;
+use raftian::raft::{Entry, HardState, LogAfterSnapshot, Payload, Save, SaveSnapshot};
+use raftian::snapshot::Document;
 use raftian::storage::{Identity, Options, RealDisk, Storage, Store};
 
 fn example(dir: &Path) {
@@ -32,6 +34,10 @@ fn example(dir: &Path) {
         ..Save::default()
     };
     let first = vec![entry(1, 1, ""), entry(2, 1, "attack 3")];
+    let mut machine = Machine::new(Game::new((1..=3).map(|id| (id, format!("bob{id}")))));
+    for entry in &first {
+        let _ = machine.apply(entry);
+    }
     store.save_all(&mut vec![save(1, Some(1), first)]).unwrap();
     let second = vec![entry(3, 1, "attack\n3")];
     store.save_all(&mut vec![save(1, Some(1), second)]).unwrap();
@@ -39,11 +45,8 @@ fn example(dir: &Path) {
     // Another leader's entry takes the place of the last one.
     let third = vec![entry(3, 2, "")];
     store.save_all(&mut vec![save(2, None, third)]).unwrap();
-    let snapshot = Snapshot {
-        last_index: 2,
-        last_term: 1,
-        data: b"{\"last_index\":2,\"last_term\":1}\n".to_vec().into(),
-    };
+    let address = |id| ("127.0.0.1".to_string(), 8000 + id as u16);
+    let snapshot = Document::of(&machine, 1, address).snapshot();
     let log = LogAfterSnapshot::KeepFrom(3);
     store
         .save_all(&mut vec![Save {
@@ -81,6 +84,7 @@ fn the_document_shows_files_as_they_are() {
     for block in [
         lines(&dir.join("log-0000000000000001")),
         lines(&dir.join("hard-state")),
+        lines(&dir.join("snapshot-00000000000000000002-1.json")),
         String::from_utf8(printed.stdout).unwrap(),
     ] {
         assert!(document.contains(&block), "STORAGE.md lacks this:\n{block}");
