@@ -1,12 +1,15 @@
 # make play        build and open the game     (ARGS="--players 3" for options)
 # make test        build and run all tests
 # make check       formatting, lints, documentation
+# make soak        kill and restart real processes, 200 times over     (CYCLES=1000, SEED=7)
 # make bench       measure
 # make fuzz        give the readers ten minutes each of bytes that are made up
 #                  (FUZZ_SECONDS=20 FUZZ_TARGETS=xmlrpc for less)
+# make million     a million commands: do memory and disk stay bounded?   (COMMANDS=100000)
 # make help        this list
 
 CARGO ?= cargo
+CYCLES ?= 200
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 
 FUZZ_SECONDS ?= 600
@@ -14,7 +17,7 @@ FUZZ_TARGETS ?= xmlrpc http_head log_reader snapshot_reader
 # What one input may take: bytes of its own, seconds, and MiB in all and in one piece.
 FUZZ_LIMITS = -max_len=32768 -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=16
 
-.PHONY: play test check bench fuzz help
+.PHONY: play test soak check bench fuzz million help
 
 # The game replaces the shell, so that the terminal's signals reach it directly.
 play:
@@ -23,6 +26,9 @@ play:
 
 test:
 	$(CARGO) test
+
+soak:
+	CYCLES=$(CYCLES) $(CARGO) test --test durability killed_again_and_again -- --nocapture
 
 check:
 	$(CARGO) fmt --check
@@ -46,6 +52,8 @@ fuzz:
 	    $(CARGO) +nightly fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
 	        -dict="fuzz/dict/$$target.dict" -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) || exit 1; \
 	done
+million:
+	$(CARGO) bench --bench million
 
 help:
 	@sed -n -e 's/^# make/make/p' -e 's/^#  / /p' -e '/^$$/q' Makefile

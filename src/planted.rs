@@ -88,10 +88,32 @@ pub enum Bug {
     ForwardLosesOne,
     /// A command that was overwritten is not sent again.
     OverwrittenForgotten,
-    /// An append that begins before the snapshot's end is taken for a conflict.
-    CoveredIsConflict,
     /// A snapshot that is older than what is committed is installed all the same.
     InstallOld,
+    /// A batch of the log is not synced.
+    LogNotSynced,
+    /// Term and vote are not synced.
+    VoteNotSynced,
+    /// The directory is not synced after a file got its name.
+    DirectoryNotSynced,
+    /// A file gets its name before what is in it is synced.
+    RenamedBeforeSync,
+    /// A sync that failed is taken for done.
+    FailedSyncForgiven,
+    /// Entries are on the disk before the term that they carry.
+    EntriesBeforeTerm,
+    /// The log is cut before the snapshot that stands for it is safe.
+    LogCutBeforeSnapshot,
+    /// What found no room is taken for saved.
+    FullTakenForSaved,
+    /// Whatever follows damage is left out, as if it had never been finished.
+    DamageCut,
+    /// A start finds an entry that was overwritten, and not the one that took its place.
+    OverwrittenKept,
+    /// Entries that conflict with a leader's snapshot are kept behind it.
+    LogKeptOverSnapshot,
+    /// A snapshot leaves out which commands were applied.
+    SessionsLeftOut,
     /// Of several who wait for one command, only the first is answered.
     WaiterForgotten,
 }

@@ -13,7 +13,7 @@
 //!  tick(now)  propose(commands)  request(request)  reply(from, call, reply)  lost(to, call)  saved(mark)
 //!      |             |                 |                    |                     |              |
 //!      +-------------+-----------------+----- Raft ---------+---------------------+--------------+
-//!                                              |              compact(snapshot)  disk_full(yes or no)
+//!                                              |              compact(snapshot)  set_disk(ready, busy or full)
 //!                    Ready { send, save, after_save, reply, install, committed }
 //! ```
 //!
@@ -107,6 +107,20 @@ impl fmt::Debug for CheckSnapshot {
     }
 }
 
+/// How a node's disk stands, as far as elections are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// Everything is saved.
+    Ready,
+    /// A save is under way. Such a node does not begin an election: its vote for itself would have
+    /// to wait for the disk, and if the leader is silent that may be because this node's own
+    /// answer, which waits for the disk as well, is what the leader waits for.
+    Busy,
+    /// There is no room. Such a node leads nobody: it steps down and does not campaign. It votes
+    /// all the same, because that is always saved.
+    Full,
+}
+
 /// One node's share of the algorithm.
 #[derive(Clone, Debug)]
 pub struct Raft {
@@ -131,8 +145,7 @@ pub struct Raft {
     role: Role,
     /// The parts of a snapshot that the leader is sending.
     staged: Option<Staged>,
-    /// The disk has no room: what is appended here would never be saved.
-    disk_full: bool,
+    disk: Disk,
     /// The time told last.
     now: u64,
     rng: Xoshiro256PlusPlus,
@@ -247,7 +260,7 @@ impl Raft {
                 election_deadline: 0,
             }),
             staged: None,
-            disk_full: false,
+            disk: Disk::Ready,
             now: 0,
             // Two nodes with one seed must not draw the same timeouts forever.
             rng: Xoshiro256PlusPlus::seed_from_u64(
@@ -272,14 +285,10 @@ impl Raft {
             })
             | Role::Candidate(Candidate {
                 election_deadline, ..
-            }) if now >= *election_deadline => {
-                if self.disk_full {
-                    // A leader that can save nothing is of no use to anybody.
-                    self.wait_for_another();
-                } else {
-                    self.become_candidate();
-                }
-            }
+            }) if now >= *election_deadline => match self.disk {
+                Disk::Ready => self.become_candidate(),
+                Disk::Busy | Disk::Full => self.postpone_election(),
+            },
             Role::Follower(_) => {}
             Role::Candidate(_) => self.ask_for_votes_again(),
             Role::Leader(_) => self.replicate(),
@@ -403,11 +412,10 @@ impl Raft {
         self.finish()
     }
 
-    /// The disk has no room left, or has some again. Without room a node leads nobody: it steps
-    /// down, and does not campaign. It votes all the same, because that is always saved.
-    pub fn disk_full(&mut self, is_full: bool) -> Ready {
-        self.disk_full = is_full;
-        if is_full && !matches!(self.role, Role::Follower(_)) {
+    /// How the disk stands; a node begins with one that is ready.
+    pub fn set_disk(&mut self, disk: Disk) -> Ready {
+        self.disk = disk;
+        if disk == Disk::Full && !matches!(self.role, Role::Follower(_)) {
             self.become_follower(self.current_term, None);
         }
         self.finish()
@@ -465,11 +473,6 @@ impl Raft {
     /// The latest snapshot.
     pub fn snapshot(&self) -> Option<&Snapshot> {
         self.snapshot.as_ref()
-    }
-
-    /// Whether the disk has no room.
-    pub fn is_disk_full(&self) -> bool {
-        self.disk_full
     }
 
     /// The log.
@@ -532,10 +535,18 @@ impl Raft {
         });
     }
 
-    /// Lets another node lead: follows nobody until one is heard.
-    fn wait_for_another(&mut self) {
-        self.become_follower(self.current_term, None);
-        self.reset_election_timer();
+    /// Waits for another election timeout, in the same term and role.
+    fn postpone_election(&mut self) {
+        let deadline = self.draw_election_deadline();
+        if let Role::Follower(Follower {
+            election_deadline, ..
+        })
+        | Role::Candidate(Candidate {
+            election_deadline, ..
+        }) = &mut self.role
+        {
+            *election_deadline = deadline;
+        }
     }
 
     /// Starts an election (5.2): next term, a vote for itself, and requests to all others.

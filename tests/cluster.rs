@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use raftian::raft::RoleName;
 use raftian::rpc::client::{CallError, Client};
 use raftian::rpc::value::{Struct, Value};
 use rustix::process::Signal;
-use support::{Cluster, DEADLINE, PATIENT, VERY_PATIENT, python, spawn, submit, text};
+use support::{Cluster, DEADLINE, PATIENT, VERY_PATIENT, one_line, python, spawn, submit, text};
 
 // ------------------------------------------------------------------------------- elections
 
@@ -599,16 +599,6 @@ fn serve_says_one_line_when_it_is_ready_and_ends_well_when_asked_to() {
     }
     let errors = fs::read_to_string(cluster.dir().join("bob1.err")).unwrap();
     assert_eq!(errors, "");
-}
-
-/// That it failed with exit code 1 and one line, which is returned.
-fn one_line(output: &Output) -> String {
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert_eq!(said.matches('\n').count(), 1, "{said}");
-    assert!(said.starts_with("raftian: "), "{said}");
-    assert_eq!(text(&output.stdout), "");
-    said
 }
 
 // ------------------------------------------------------------------------------- the bot

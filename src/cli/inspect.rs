@@ -5,10 +5,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
-
 use super::{Failure, print};
-use crate::raft::Snapshot;
+use crate::snapshot::Document;
 use crate::storage::segment::Rest;
 use crate::storage::{FORMAT, Inspected, OpenError, RealDisk, inspect};
 
@@ -61,7 +59,7 @@ fn read(dir: &Path) -> Result<Inspected, Failure> {
             Err(_) => return Err(none()),
         };
         attempts -= 1;
-        match inspect(&disk, whole) {
+        match inspect(&disk, Document::check) {
             Ok(None) => return Err(none()),
             Ok(Some(inspected)) if inspected.verdict.is_ok() || attempts == 0 => {
                 return Ok(inspected);
@@ -70,13 +68,6 @@ fn read(dir: &Path) -> Result<Inspected, Failure> {
             _ => thread::sleep(Duration::from_millis(20)),
         }
     }
-}
-
-/// A snapshot is a JSON document.
-fn whole(snapshot: &Snapshot) -> Result<(), String> {
-    serde_json::from_slice(&snapshot.data)
-        .map(|IgnoredAny| ())
-        .map_err(|error| format!("it is no JSON document: {error}"))
 }
 
 fn text(dir: &Path, inspected: &Inspected, tail: usize) -> String {

@@ -20,7 +20,7 @@ use crate::command::{Command, printable};
 use crate::game::Game;
 use crate::machine::{Machine, NOOP, Order, StateMachine};
 use crate::raft::{
-    CallId, NodeId, NotProposed, Payload, Raft, Ready, Reply, RoleName, Send, Snapshot,
+    CallId, Disk, NodeId, NotProposed, Payload, Raft, Ready, Reply, RoleName, Send, Snapshot,
 };
 use crate::snapshot::Document;
 use crate::status::{PeerStatus, Status};
@@ -100,6 +100,8 @@ pub struct Driver<T> {
     peers: BTreeMap<NodeId, Peer>,
     submissions: Submissions<T>,
     saves: Saves<T>,
+    /// The disk has no room for all that waits.
+    disk_full: bool,
     /// Who forwarded what to whom in the call under way.
     forwarding: Vec<Arc<Command>>,
     /// (term, index) of the last entry applied.
@@ -147,6 +149,7 @@ impl<T> Driver<T> {
             peers: parts.peers,
             submissions: Submissions::default(),
             saves: Saves::default(),
+            disk_full: false,
             forwarding: Vec::new(),
             applied,
             next_call: OWN_CALL,
@@ -250,6 +253,13 @@ impl<T> Driver<T> {
     fn advance(&mut self, now: u64) {
         self.now = now;
         self.take_snapshot();
+        let disk = match (self.disk_full, self.saves.are_done()) {
+            (true, _) => Disk::Full,
+            (false, false) => Disk::Busy,
+            (false, true) => Disk::Ready,
+        };
+        let ready = self.raft.set_disk(disk);
+        self.carry_out(ready);
         let ready = self.raft.tick(now);
         self.carry_out(ready);
         self.give_up();
@@ -354,7 +364,7 @@ impl<T> Driver<T> {
 
     /// What is refused at the door, so that nothing is appended.
     fn check(&self, text: &str) -> Result<(), Refusal> {
-        if self.raft.is_disk_full() {
+        if self.disk_full {
             return Err(Refusal::DiskFull);
         }
         self.machine.state().check(text).map_err(Refusal::Invalid)
@@ -437,11 +447,10 @@ impl<T> Driver<T> {
     }
 
     fn saved(&mut self, number: u64) {
-        if self.raft.is_disk_full() {
+        if self.disk_full {
+            self.disk_full = false;
             info!("the disk has room again");
             self.show(Update::Notice("the disk has room again".to_string()));
-            let ready = self.raft.disk_full(false);
-            self.carry_out(ready);
         }
         for mark in self.saves.done(number, &mut self.actions) {
             let ready = self.raft.saved(mark);
@@ -451,15 +460,19 @@ impl<T> Driver<T> {
 
     /// Votes go on, whatever else has to wait for room.
     fn disk_full(&mut self, number: u64) {
+        if planted!(FullTakenForSaved) {
+            return self.saved(number);
+        }
         self.saves.hard_state_done(number, &mut self.actions);
-        if self.raft.is_disk_full() {
+        if self.disk_full {
             return;
         }
+        self.disk_full = true;
         warn!("the disk is full: this node leads nobody and takes no commands until it has room");
         self.show(Update::Notice(
             "the disk is full: make room, this node waits".to_string(),
         ));
-        let ready = self.raft.disk_full(true);
+        let ready = self.raft.set_disk(Disk::Full);
         self.carry_out(ready);
     }
 

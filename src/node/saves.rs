@@ -66,6 +66,11 @@ impl<T> Saves<T> {
         self.issued
     }
 
+    /// Whether nothing is under way.
+    pub fn are_done(&self) -> bool {
+        self.is_done(self.issued)
+    }
+
     /// Whether the save of that number is done.
     pub fn is_done(&self, number: u64) -> bool {
         number <= self.done

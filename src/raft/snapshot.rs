@@ -164,6 +164,10 @@ impl Raft {
         let log = if self.log.term_at(last_index) == Some(last_term) {
             self.log.compact(last_index);
             LogAfterSnapshot::KeepFrom(last_index + 1)
+        } else if planted!(LogKeptOverSnapshot) && self.log.last_index() > last_index {
+            let entries = self.log.from(last_index + 1).to_vec();
+            self.log = Log::after(last_index, last_term, entries);
+            LogAfterSnapshot::KeepFrom(last_index + 1)
         } else {
             self.log = Log::after(last_index, last_term, Vec::new());
             LogAfterSnapshot::Discard

@@ -296,7 +296,7 @@ impl Checker {
                     format!("node {id} changed what it had committed, by a snapshot"),
                 ));
             }
-            if log.term_at(base as u64) != Some(covered.clone().last().unwrap_or(0)) {
+            if log.term_at(base as u64) != Some(covered.clone().next_back().unwrap_or(0)) {
                 return Err(violated(
                     "log matching",
                     format!("the log of node {id} begins after another entry {base}"),

@@ -14,7 +14,7 @@ macro_rules! say {
 }
 
 /// Every mistake that is planted, and so must be caught.
-const BUGS: [Bug; 22] = [
+const BUGS: [Bug; 37] = [
     Bug::VoteTwice,
     Bug::IndexBeforeTerm,
     Bug::RefusalIsAVote,
@@ -37,6 +37,21 @@ const BUGS: [Bug; 22] = [
     Bug::ForwardLosesOne,
     Bug::OverwrittenForgotten,
     Bug::WaiterForgotten,
+    Bug::InstallOld,
+    Bug::VoteBeforeSave,
+    Bug::AcknowledgeBeforeSave,
+    Bug::LogNotSynced,
+    Bug::VoteNotSynced,
+    Bug::DirectoryNotSynced,
+    Bug::RenamedBeforeSync,
+    Bug::FailedSyncForgiven,
+    Bug::EntriesBeforeTerm,
+    Bug::LogCutBeforeSnapshot,
+    Bug::FullTakenForSaved,
+    Bug::DamageCut,
+    Bug::OverwrittenKept,
+    Bug::LogKeptOverSnapshot,
+    Bug::SessionsLeftOut,
 ];
 
 fn options(seed: u64) -> Options {

@@ -251,6 +251,7 @@ fn read_segment(
             let what = "a record is not as it was written, and a segment follows";
             return Err(bad(range.start, what));
         }
+        Rest::Damaged { .. } if planted!(DamageCut) => {}
         Rest::Damaged { offset, what } => return Err(bad(*offset, what)),
     }
     if last {
@@ -354,6 +355,10 @@ impl Replay {
                 piece.lowest = piece.lowest.min(record.index);
                 self.position.unmarked |= at as u64 >= self.position.judged;
                 if record.index <= self.log.last_index() {
+                    if planted!(OverwrittenKept) {
+                        at = end;
+                        continue;
+                    }
                     self.log.truncate(record.index);
                 }
                 self.log.append(record.into_entry().expect("it is no mark"));

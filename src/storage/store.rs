@@ -54,6 +54,9 @@ impl Store {
             log: found.take_log(),
             notes: Vec::new(),
         };
+        if planted!(ForgetVote) {
+            recovered.hard_state.voted_for = None;
+        }
         let (state, log, notes) = repair(&mut folder, identity, options, found)?;
         recovered.notes = notes;
         let snapshot = recovered.snapshot.as_ref();
@@ -114,22 +117,34 @@ impl Store {
     }
 
     fn save_in_order(&mut self, saves: &mut Vec<Save>) -> Result<(), SaveError> {
-        if let Some(latest) = saves.iter().rev().find_map(|save| save.hard_state) {
-            check!(
-                latest.current_term >= self.hard_state().current_term,
-                "a term is never taken back"
-            );
-            self.state.save(&mut self.folder, latest)?;
-            for save in saves.iter_mut() {
-                save.hard_state = None;
-            }
+        if !planted!(EntriesBeforeTerm) {
+            self.save_state(saves)?;
         }
         // What an earlier attempt had no room for.
         self.log.flush(&mut self.folder)?;
         let before = self.log.flushed();
         let result = self.save_log(saves);
+        if planted!(EntriesBeforeTerm) {
+            self.save_state(saves)?;
+        }
         take_durable(saves, self.log.flushed() - before);
         result
+    }
+
+    /// Saves the latest term and vote of them all.
+    fn save_state(&mut self, saves: &mut [Save]) -> Result<(), SaveError> {
+        let Some(latest) = saves.iter().rev().find_map(|save| save.hard_state) else {
+            return Ok(());
+        };
+        check!(
+            latest.current_term >= self.hard_state().current_term,
+            "a term is never taken back"
+        );
+        self.state.save(&mut self.folder, latest)?;
+        for save in saves.iter_mut() {
+            save.hard_state = None;
+        }
+        Ok(())
     }
 
     fn save_log(&mut self, saves: &mut [Save]) -> Result<(), SaveError> {
@@ -149,12 +164,21 @@ impl Store {
     fn save_snapshot(&mut self, save: &SaveSnapshot) -> Result<(), SaveError> {
         let snapshot = &save.snapshot;
         let name = snapshot_name(snapshot.last_index, snapshot.last_term);
+        if planted!(LogCutBeforeSnapshot) {
+            self.cut_log(save)?;
+        }
         self.folder.put(&name, &[&snapshot.data])?;
         // Only now that it is safe may anything go that it stands for.
         let older = self.snapshot.replace(name.clone());
         if let Some(older) = older.filter(|older| *older != name) {
             self.folder.remove(&older)?;
         }
+        self.cut_log(save)
+    }
+
+    /// Drops what the snapshot stands for.
+    fn cut_log(&mut self, save: &SaveSnapshot) -> Result<(), SaveError> {
+        let snapshot = &save.snapshot;
         match save.log {
             LogAfterSnapshot::KeepFrom(first) => self.log.keep_from(&mut self.folder, first),
             LogAfterSnapshot::Discard => {

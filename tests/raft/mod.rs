@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use raftian::command::Command;
 use raftian::raft::{
-    CallId, CheckSnapshot, Config, Entry, HardState, Log, NodeId, NotProposed, Payload, Proposed,
-    Raft, Ready, Reply, Request, RoleName, Save, Send, Snapshot,
+    CallId, CheckSnapshot, Config, Disk, Entry, HardState, Log, NodeId, NotProposed, Payload,
+    Proposed, Raft, Ready, Reply, Request, RoleName, Save, Send, Snapshot,
 };
 use raftian::storage::Memory;
 
@@ -127,6 +127,7 @@ struct Node {
     life: u64,
     now: u64,
     disk: Memory,
+    disk_full: bool,
     saves: VecDeque<Save>,
     saves_issued: u64,
     saves_done: u64,
@@ -173,6 +174,7 @@ impl Cluster {
                 life: 0,
                 now: 0,
                 disk: Memory::default(),
+                disk_full: false,
                 saves: VecDeque::new(),
                 saves_issued: 0,
                 saves_done: 0,
@@ -211,6 +213,12 @@ impl Cluster {
         let node = self.node(id);
         node.now += ms;
         let now = node.now;
+        let disk = match (node.disk_full, node.saves.is_empty()) {
+            (true, _) => Disk::Full,
+            (false, false) => Disk::Busy,
+            (false, true) => Disk::Ready,
+        };
+        self.step(id, |core| core.set_disk(disk));
         self.step(id, |core| core.tick(now));
     }
 
@@ -280,7 +288,10 @@ impl Cluster {
 
     /// A node's disk is full, or has room again.
     pub fn disk_full(&mut self, id: NodeId, is_full: bool) {
-        self.step(id, |core| core.disk_full(is_full));
+        self.node(id).disk_full = is_full;
+        if is_full {
+            self.step(id, |core| core.set_disk(Disk::Full));
+        }
     }
 
     // The wire

@@ -67,6 +67,8 @@ pub const VERY_PATIENT: Timing = Timing {
 /// Nodes 1 to n, named bob1 to bobn.
 pub struct Cluster {
     dir: TempDir,
+    /// The keys of the table `[storage]`.
+    storage: String,
     ports: Vec<Port>,
     nodes: BTreeMap<u64, Node>,
 }
@@ -81,6 +83,8 @@ struct Port {
 struct Node {
     child: Child,
     paused: bool,
+    /// How many lines this node's processes had printed before this one.
+    printed_before: usize,
     clients: Clients,
 }
 
@@ -92,13 +96,24 @@ struct Clients {
 impl Cluster {
     /// The configuration of a cluster, none of whose nodes is running.
     pub fn new(nodes: usize, timing: Timing) -> Cluster {
+        Cluster::with_storage(nodes, timing, "")
+    }
+
+    /// The same with these keys of the table `[storage]`.
+    pub fn with_storage(nodes: usize, timing: Timing, storage: &str) -> Cluster {
         let cluster = Cluster {
             dir: tempfile::tempdir().unwrap(),
             ports: (0..nodes).map(|_| free_port()).collect(),
+            storage: storage.to_string(),
             nodes: BTreeMap::new(),
         };
-        fs::write(cluster.config(), cluster.config_text(timing)).unwrap();
+        cluster.set_timing(timing);
         cluster
+    }
+
+    /// Nodes that are started from now on are this patient.
+    pub fn set_timing(&self, timing: Timing) {
+        fs::write(self.config(), self.config_text(timing)).unwrap();
     }
 
     /// A cluster whose nodes are all running and follow one leader.
@@ -122,7 +137,9 @@ impl Cluster {
              heartbeat_ms = {heartbeat}\n\
              election_timeout_ms = [{low}, {high}]\n\
              logs = \"logs\"\n\
-             data = \"data\"\n"
+             data = \"data\"\n\
+             \n[storage]\n{}",
+            self.storage
         );
         for id in self.ids() {
             let address = self.address(id);
@@ -166,6 +183,11 @@ impl Cluster {
         self.dir().join(format!("logs/bob{id}"))
     }
 
+    /// A node's folder for what it must not forget.
+    pub fn data(&self, id: u64) -> PathBuf {
+        self.dir().join(format!("data/bob{id}"))
+    }
+
     /// What a node has written to orders.log.
     pub fn orders(&self, id: u64) -> String {
         read(&self.logs(id).join("orders.log"))
@@ -174,6 +196,11 @@ impl Cluster {
     /// What a node has written to node.log.
     pub fn node_log(&self, id: u64) -> String {
         read(&self.logs(id).join("node.log"))
+    }
+
+    /// Everything that the processes of a node have printed as errors.
+    pub fn errors(&self, id: u64) -> String {
+        read(&self.output(id, "err"))
     }
 
     /// Everything that the processes of a node have printed.
@@ -189,14 +216,16 @@ impl Cluster {
 
     /// The program in this cluster's folder, without the variables of whoever runs the tests.
     pub fn raftian(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_raftian"));
+        let mut command = self.ours(Command::new(env!("CARGO_BIN_EXE_raftian")));
+        command.args(arguments);
+        command
+    }
+
+    fn ours(&self, mut command: Command) -> Command {
         for name in raftian_variables() {
             command.env_remove(name);
         }
-        command
-            .args(arguments)
-            .current_dir(self.dir())
-            .stdin(Stdio::null());
+        command.current_dir(self.dir()).stdin(Stdio::null());
         command
     }
 
@@ -212,19 +241,35 @@ impl Cluster {
 
     /// Starts a node with more options.
     pub fn start_with(&mut self, id: u64, options: &[&str]) {
+        self.launch(id, &[], options);
+        self.wait_until_ready(id);
+    }
+
+    /// Starts a node and does not wait. Words before the program's name start it in their own way,
+    /// as long as they become it in the end: the process that was started is the node.
+    pub fn launch(&mut self, id: u64, before: &[&str], options: &[&str]) {
         assert!(!self.nodes.contains_key(&id), "bob{id} is running");
         let open = |which| {
             let path = self.output(id, which);
             let mut options = OpenOptions::new();
             options.append(true).create(true).open(path).unwrap()
         };
-        let before = self.printed(id).lines().count();
-        let mut command =
-            self.raftian(&["serve", "--config", "test.toml", "--id", &id.to_string()]);
+        let id_text = id.to_string();
+        let serve = ["serve", "--config", "test.toml", "--id", &id_text];
+        let mut command = match before.split_first() {
+            None => self.raftian(&serve),
+            Some((program, words)) => {
+                let mut command = self.ours(Command::new(program));
+                let raftian = env!("CARGO_BIN_EXE_raftian");
+                command.args(words).arg(raftian).args(serve);
+                command
+            }
+        };
         command
             .args(options)
             .stdout(open("out"))
             .stderr(open("err"));
+        let printed_before = self.printed(id).lines().count();
         let child = spawn(&mut command);
         let address = self.address(id);
         let clients = Clients {
@@ -234,12 +279,31 @@ impl Cluster {
         let node = Node {
             child,
             paused: false,
+            printed_before,
             clients,
         };
         self.nodes.insert(id, node);
+    }
+
+    /// Waits until a node that was launched says that it is ready.
+    pub fn wait_until_ready(&self, id: u64) {
+        let before = self.nodes[&id].printed_before;
         self.wait_until(&format!("bob{id} is ready"), |cluster| {
             cluster.printed(id).lines().count() > before
         });
+    }
+
+    /// The process of a node.
+    pub fn pid(&self, id: u64) -> u32 {
+        self.nodes[&id].child.id()
+    }
+
+    /// Waits until a node has ended by itself.
+    pub fn wait_until_ended(&mut self, id: u64) -> ExitStatus {
+        let mut node = self.nodes.remove(&id).expect("it is running");
+        self.wait_for(&format!("bob{id} has ended"), |_| {
+            node.child.try_wait().unwrap()
+        })
     }
 
     /// Kills a node without a warning.
@@ -262,7 +326,7 @@ impl Cluster {
     /// again, it starts with nothing.
     pub fn forget(&self, id: u64) {
         assert!(!self.nodes.contains_key(&id), "bob{id} is running");
-        let data = self.dir().join(format!("data/bob{id}"));
+        let data = self.data(id);
         if data.exists() {
             fs::remove_dir_all(data).unwrap();
         }
@@ -403,6 +467,15 @@ impl Cluster {
         }
     }
 
+    /// Asserts that `raftian verify` passes, and returns what it says. Unlike [`Cluster::verify`]
+    /// it lets a file leave out what came with a snapshot.
+    pub fn verified(&self) -> String {
+        let output = self.run(&["verify", "logs"]);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(output.status.success(), "{said}\n{}", self.report());
+        said
+    }
+
     /// What everyone says and how their logs end.
     pub fn report(&self) -> String {
         let mut report = String::new();
@@ -421,7 +494,7 @@ impl Cluster {
             };
             report += &format!("bob{id}: {stands}\n");
             for (name, text) in [
-                ("stderr", read(&self.output(id, "err"))),
+                ("stderr", self.errors(id)),
                 ("node.log", self.node_log(id)),
                 ("orders.log", self.orders(id)),
             ] {
@@ -453,6 +526,16 @@ pub fn submit(client: &Client, name: &str, serial: u64, text: &str) -> Result<An
     let params = [name.into(), Value::Int(serial as i64), text.into()];
     let value = client.call("submit_rpc", &params)?;
     Ok(codec::decode_answer(&value).expect("an answer has the documented form"))
+}
+
+/// That a program failed with exit code 1 and one line, which is returned.
+pub fn one_line(output: &Output) -> String {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(said.matches('\n').count(), 1, "{said}");
+    assert!(said.starts_with("raftian: "), "{said}");
+    assert_eq!(text(&output.stdout), "");
+    said
 }
 
 /// What is written on the standard output or error.
