@@ -104,6 +104,74 @@ fn a_key_in_one_terminal_changes_the_board_in_all_three() {
 }
 
 #[test]
+fn players_who_quit_and_return_find_the_same_game() {
+    let cluster = Cluster::new(3, PATIENT);
+    let mut terminals = play(&cluster, &[]);
+    for hp in ["70 HP", "40 HP"] {
+        terminals[0].keys("2");
+        for terminal in &terminals {
+            terminal.wait_for(&format!("bob1 hits bob2: {hp}"));
+        }
+    }
+    terminals
+        .into_iter()
+        .for_each(|terminal| drop(quit(terminal)));
+
+    let mut terminals = play(&cluster, &[]);
+    for terminal in &terminals {
+        terminal.wait_for("40 HP");
+        assert_eq!(terminal.text().matches("100 HP").count(), 2);
+    }
+    terminals[1].keys("2");
+    terminals[2].wait_for("bob2 hits bob2: 10 HP");
+    terminals
+        .into_iter()
+        .for_each(|terminal| drop(quit(terminal)));
+    verify(cluster.dir(), "logs", 3);
+    // One file for both games: nothing was moved aside, no line is there twice.
+    assert!(!cluster.logs(1).join("orders.log.1").exists());
+}
+
+#[test]
+fn the_embedded_game_forgets_itself_unless_it_is_told_where_to_keep_its_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let temporary = dir.path().join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    let variables = [("TMPDIR", temporary.to_str().unwrap())];
+    let attack = |arguments: &[&str]| {
+        let options = ["--players", "3", "--no-bots"];
+        let arguments = [&options, arguments].concat();
+        let mut terminal = Terminal::start_with(dir.path(), &arguments, &variables);
+        wait_for_leader(&terminal);
+        let kept = fs::read_dir(&temporary).unwrap().count();
+        press_until(&mut terminal, "2", "bob1 hits bob2");
+        let text = terminal.text();
+        drop(quit(terminal));
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+        (kept, text)
+    };
+    for _ in 0..2 {
+        let (kept, text) = attack(&[]);
+        assert_eq!(kept, 1);
+        assert!(text.contains("70 HP"), "{text}");
+    }
+    for hp in ["70 HP", "40 HP", "10 HP"] {
+        let (kept, text) = attack(&["--data", "data"]);
+        assert_eq!(kept, 0);
+        assert!(text.contains(hp), "{text}");
+    }
+    assert!(dir.path().join("data/bob1/hard-state").exists());
+
+    // A signal ends it as well, and leaves nothing behind.
+    let terminal = Terminal::start_with(dir.path(), &["--no-bots"], &variables);
+    wait_for_leader(&terminal);
+    terminal.signal(Signal::TERM);
+    let mut terminal = terminal;
+    assert_eq!(terminal.exit_code(), 128 + 15);
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+}
+
+#[test]
 fn nodes_with_and_without_a_screen_play_together_and_the_silent_are_shown() {
     let mut cluster = Cluster::new(3, PATIENT);
     cluster.start(2);
