@@ -27,7 +27,7 @@
 //! What is found here holds for these bounds. Left out of the model altogether: snapshots, full
 //! disks, the driver, the encodings, and liveness: that something good happens in the end is for the
 //! simulator to say. A state is remembered by 64 bits; with ten million states the odds that two
-//! are taken for one, and something is missed behind it, are one to several hundred thousand.
+//! are taken for one, and something is missed behind it, are less than one to a hundred thousand.
 //!
 //! The numbers of states, and the mistakes with the bounds at which they are found, are in `tests`.
 
@@ -37,8 +37,8 @@ mod world;
 use stateright::{Model, Property};
 
 use crate::planted::{self, Bug};
-use crate::raft::{AppendOutcome, NodeId, Reply, RoleName};
-use world::{Action, COMMIT_GROWS, Message, ONE_LEADER, SAFETY, World};
+use crate::raft::{AppendOutcome, NodeId, Reply, Request, RoleName};
+use world::{Action, COMMIT_GROWS, Message, Node, ONE_LEADER, SAFETY, World};
 
 /// How much can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +49,25 @@ pub struct Bounds {
     pub terms: u64,
     /// How many commands clients ask for. A new leader's own entry comes on top.
     pub commands: u64,
-    /// How many packets can be on the wire. A step that would put more there waits until there is
-    /// room; room can be made at any time, by losing one.
+    /// How many calls can be in flight, from the request to the arrival of the reply. One that was
+    /// given up counts for as long as it can still arrive.
     pub messages: usize,
+    /// What becomes of a step that would have more in flight. If this is set, any of them are lost
+    /// until the rest fits. If not, the step waits until there is room; room can always be made, by
+    /// losing something first. The difference is whether an old message can outlive an election, in
+    /// which every other server is asked at once.
+    pub crowded: bool,
     /// How many crashes there are in all.
     pub crashes: u64,
-    /// Whether a save is done at once. What is not saved is then never lost.
-    pub fast_disks: bool,
+    /// How often, in all, a heartbeat interval passes for which a node has something to send: a
+    /// leader's heartbeats, and requests that are sent again. `None`: without end.
+    pub beats: Option<u64>,
+    /// Whether a request can arrive after its caller has given it up.
+    pub late: bool,
+    /// Whether a save takes time, so that a crash can lose it.
+    pub slow_disks: bool,
+    /// How many saves a node can have under way.
+    pub saves: usize,
     /// How many entries go into one AppendEntries.
     pub batch: usize,
 }
@@ -89,9 +101,10 @@ impl Model for Cluster {
             Property::always(ONE_LEADER, |_, world: &World| {
                 world.history.broken != Some(ONE_LEADER)
             }),
-            Property::always("logs that share an entry share all before it", |_, world| {
-                logs_match(world)
-            }),
+            Property::always(
+                "logs that share an entry share all before it",
+                |_, world| logs_match(world),
+            ),
             Property::always(
                 "a leader has whatever earlier terms have committed",
                 |_, world| leaders_are_complete(world),
@@ -108,20 +121,28 @@ impl Model for Cluster {
             Property::always("what is acknowledged is on disk", |_, world| {
                 acknowledgements_are_true(world)
             }),
-            Property::sometimes("the last term has a leader", |cluster: &Cluster, world: &World| {
-                world.nodes.iter().any(|node| {
-                    node.core.role() == RoleName::Leader
-                        && node.core.current_term() == cluster.bounds.terms
-                })
-            }),
-            Property::sometimes("all that can be committed is, everywhere", |cluster: &Cluster, world: &World| {
-                let all = cluster.bounds.commands + 1;
-                world.nodes.iter().all(|node| node.core.commit_index() >= all)
-            }),
-            Property::sometimes("an entry is overwritten", |cluster: &Cluster, world: &World| {
-                // With one term there is nobody to overwrite it.
-                cluster.bounds.terms == 1 || world.nodes.iter().any(|node| node.core.log().last_index() < node.disk.log.last_index()
-                    || (1..=node.disk.log.last_index()).any(|i| node.core.log().term_at(i) != node.disk.log.term_at(i)))
+            Property::sometimes(
+                "the last term has a leader",
+                |cluster: &Cluster, world: &World| {
+                    world.nodes.iter().any(|node| {
+                        node.core.role() == RoleName::Leader
+                            && node.core.current_term() == cluster.bounds.terms
+                    })
+                },
+            ),
+            Property::sometimes(
+                "all that can be committed is, everywhere",
+                |cluster: &Cluster, world: &World| {
+                    let all = cluster.bounds.commands + 1;
+                    world
+                        .nodes
+                        .iter()
+                        .all(|node| node.core.commit_index() >= all)
+                },
+            ),
+            Property::sometimes("two logs contradict each other", |cluster, world| {
+                // The leader of a single term contradicts nobody.
+                cluster.bounds.terms == 1 || logs_differ(world)
             }),
         ]
     }
@@ -140,9 +161,24 @@ fn logs_match(world: &World) -> bool {
     })
 }
 
+/// Whether some servers have different entries at one index.
+fn logs_differ(world: &World) -> bool {
+    let differ = |one: &Node, other: &Node| {
+        let logs = (one.core.log().from(1).iter()).zip(other.core.log().from(1));
+        logs.into_iter().any(|(a, b)| a != b)
+    };
+    let nodes = &world.nodes;
+    nodes
+        .iter()
+        .any(|one| nodes.iter().any(|other| differ(one, other)))
+}
+
 /// Leader completeness.
 fn leaders_are_complete(world: &World) -> bool {
-    let mut leaders = world.nodes.iter().filter(|node| node.core.role() == RoleName::Leader);
+    let mut leaders = world
+        .nodes
+        .iter()
+        .filter(|node| node.core.role() == RoleName::Leader);
     leaders.all(|node| {
         world.history.committed.iter().all(|(entry, term)| {
             node.core.current_term() <= *term || node.core.log().get(entry.index) == Some(entry)
@@ -158,7 +194,9 @@ fn commits_agree(world: &World) -> bool {
         let history = &world.history.committed;
         committed <= history.len()
             && committed <= log.len()
-            && log[..committed].iter().eq(history[..committed].iter().map(|(entry, _)| entry))
+            && log[..committed]
+                .iter()
+                .eq(history[..committed].iter().map(|(entry, _)| entry))
     })
 }
 
@@ -166,7 +204,7 @@ fn commits_agree(world: &World) -> bool {
 fn votes_are_remembered(world: &World) -> bool {
     world.wire.iter().all(|packet| {
         let (voter, candidate, term) = match &packet.message {
-            Message::Request(request @ crate::raft::Request::RequestVote(_)) => {
+            Message::Request(request @ Request::RequestVote(_)) => {
                 (packet.caller, packet.caller, request.term())
             }
             Message::Reply(Reply::RequestVote(reply)) if reply.vote_granted => {

@@ -48,14 +48,18 @@ pub enum Action {
     GiveUpEarly(NodeId, usize),
     /// A request that nobody waits for is lost.
     Vanish(usize),
+    /// There is no room on the wire, and this is lost.
+    Lose(usize),
     /// A node loses what it has not saved, and starts again.
     Crash(NodeId),
 }
 
-/// A call on its way.
+/// A call on its way: its request or its reply.
 #[derive(Clone, Debug)]
 pub struct Packet {
+    /// Who asks.
     pub caller: NodeId,
+    /// Who is asked.
     pub callee: NodeId,
     /// The caller's name for it; `None` when nobody waits any more.
     waits: Option<CallId>,
@@ -124,6 +128,7 @@ pub struct World {
     pub wire: Vec<Packet>,
     proposed: u64,
     crashed: u64,
+    beats: u64,
     pub history: History,
     /// What of all this can make a difference.
     key: Box<[u8]>,
@@ -182,6 +187,7 @@ impl World {
             wire: Vec::new(),
             proposed: 0,
             crashed: 0,
+            beats: 0,
             history: History::default(),
             key: Box::default(),
         };
@@ -203,16 +209,26 @@ impl World {
         if self.history.broken.is_some() {
             return;
         }
+        if self.in_flight() > bounds.messages {
+            // The wire is crowded, and until it is not, nothing else happens.
+            actions.extend((0..self.wire.len()).map(Action::Lose));
+            for node in &self.nodes {
+                let held = 0..node.held.len();
+                actions.extend(held.map(|at| Action::GiveUpEarly(node.core.id(), at)));
+            }
+            return;
+        }
         for node in &self.nodes {
             let core = &node.core;
             let id = core.id();
-            match core.role() {
-                RoleName::Leader if self.proposed < bounds.commands => {
-                    actions.extend([Action::Propose(id), Action::Beat(id)]);
-                }
-                RoleName::Leader => actions.push(Action::Beat(id)),
-                RoleName::Candidate => actions.push(Action::Beat(id)),
-                RoleName::Follower => {}
+            if core.role() == RoleName::Leader && self.proposed < bounds.commands {
+                actions.push(Action::Propose(id));
+            }
+            if core.role() != RoleName::Follower
+                && core.deadline().is_some()
+                && bounds.beats.is_none_or(|beats| self.beats < beats)
+            {
+                actions.push(Action::Beat(id));
             }
             if core.role() != RoleName::Leader && core.current_term() < bounds.terms {
                 actions.push(Action::Timeout(id));
@@ -243,7 +259,10 @@ impl World {
         let mut next = self.clone();
         match action {
             Action::Timeout(id) => next.tick(id, ELECTION_TIMEOUT),
-            Action::Beat(id) => next.tick(id, HEARTBEAT),
+            Action::Beat(id) => {
+                next.beats += u64::from(bounds.beats.is_some());
+                next.tick(id, HEARTBEAT);
+            }
             Action::Propose(id) => {
                 let command = Command::new("model", next.proposed, "").expect("it is a command");
                 next.proposed += 1;
@@ -258,7 +277,7 @@ impl World {
                 let packet = &mut next.wire[at];
                 let lost = packet.clone();
                 packet.waits = None;
-                if let Message::Reply(_) = packet.message {
+                if !bounds.late || matches!(packet.message, Message::Reply(_)) {
                     next.wire.remove(at);
                 }
                 next.tell_lost(&lost);
@@ -267,23 +286,47 @@ impl World {
                 let (_, lost) = next.node_mut(id).held.remove(at).expect("it is held");
                 next.tell_lost(&lost);
             }
+            Action::Lose(at) => {
+                let lost = next.wire.remove(at);
+                next.tell_lost(&lost);
+            }
             Action::Vanish(at) => {
                 next.wire.remove(at);
             }
             Action::Crash(id) => next.crash(id, bounds),
         }
-        if bounds.fast_disks {
-            for id in 1..=bounds.servers {
-                while !next.node(id).saves.is_empty() {
-                    next.save(id);
-                }
+        for id in 1..=bounds.servers {
+            while next.is_saved_at_once(id, bounds) {
+                next.save(id);
+            }
+            if next.node(id).saves.len() > bounds.saves {
+                return None;
             }
         }
-        if next.wire.len() > bounds.messages {
+        if next.in_flight() > bounds.messages && !bounds.crowded {
             return None;
         }
         next.key = next.view();
         Some(next)
+    }
+
+    /// How many calls are under way.
+    fn in_flight(&self) -> usize {
+        let held = self.nodes.iter().map(|node| node.held.len());
+        self.wire.len() + held.sum::<usize>()
+    }
+
+    /// Whether a node's oldest save is done without a step of its own.
+    ///
+    /// Once no crash can come any more, that is every save but one of a leader's entries. What waits
+    /// for it counts as in flight, and can arrive at any later moment, so a late save does nothing that
+    /// a slow message does not do. A leader counts itself when its save is done, so there it matters.
+    fn is_saved_at_once(&self, id: NodeId, bounds: &Bounds) -> bool {
+        let node = self.node(id);
+        node.saves.front().is_some_and(|save| {
+            let counts = node.core.role() == RoleName::Leader && !save.entries.is_empty();
+            !bounds.slow_disks || (self.crashed == bounds.crashes && !counts)
+        })
     }
 
     fn tick(&mut self, id: NodeId, ms: u64) {
@@ -377,12 +420,7 @@ impl World {
     }
 
     /// Gives a core an input and carries out what it asks for; the reply is for `asker`.
-    fn step(
-        &mut self,
-        id: NodeId,
-        asker: Option<&Packet>,
-        input: impl FnOnce(&mut Raft) -> Ready,
-    ) {
+    fn step(&mut self, id: NodeId, asker: Option<&Packet>, input: impl FnOnce(&mut Raft) -> Ready) {
         let node = self.node_mut(id);
         let committed = node.core.commit_index();
         let ready = input(&mut node.core);
@@ -486,6 +524,7 @@ impl World {
         };
         view.number(self.proposed);
         view.number(self.crashed);
+        view.number(self.beats);
         for &id in order {
             self.node(id).view(self, &mut view);
         }
@@ -695,6 +734,7 @@ impl World {
                     self.node(id).held[at].1.describe()
                 )
             }
+            Action::Lose(at) => format!("no room for: {}", self.wire[at].describe()),
             Action::Vanish(at) => format!("lost: {}", self.wire[at].describe()),
             Action::Crash(id) => format!("node {id} crashes and starts again"),
         }

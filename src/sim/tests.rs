@@ -14,8 +14,9 @@ macro_rules! say {
 }
 
 /// Every mistake that is planted, and so must be caught.
-const BUGS: [Bug; 37] = [
+const BUGS: [Bug; 38] = [
     Bug::VoteTwice,
+    Bug::LogIgnored,
     Bug::IndexBeforeTerm,
     Bug::RefusalIsAVote,
     Bug::TruncateAlways,
