@@ -531,6 +531,7 @@ impl World {
         let packets = self.wire.iter().map(|packet| packet.view(self, order));
         let mut packets: Vec<_> = packets.collect();
         packets.sort_unstable();
+        view.number(packets.len() as u64);
         for packet in packets {
             view.bytes.extend(packet);
         }
