@@ -3,7 +3,7 @@
 # make check       formatting, lints, documentation
 # make soak        kill and restart real processes, 200 times over     (CYCLES=1000, SEED=7)
 # make bench       measure
-# make model       walk through larger models than make test does: some hours at most
+# make model       walk through larger models than make test does: minutes, and 4 GB
 # make fuzz        give the readers ten minutes each of bytes that are made up
 #                  (FUZZ_SECONDS=20 FUZZ_TARGETS=xmlrpc for less)
 # make million     a million commands: do memory and disk stay bounded?   (COMMANDS=100000)
