@@ -38,6 +38,8 @@ impl Alone {
             voters: BTreeSet::from_iter(voters.iter().copied()),
             election_timeout: (150, 300),
             heartbeat: 50,
+            pre_vote: false,
+            check_quorum: false,
             seed: 1,
             max_batch_entries: MAX_BATCH_ENTRIES,
             max_batch_bytes: MAX_BATCH_BYTES,
@@ -191,6 +193,7 @@ fn a_full_disk_takes_no_commands_and_leads_nobody_and_votes_all_the_same() {
             candidate_id: 2,
             last_log_index: 0,
             last_log_term: 0,
+            pre_vote: false,
         }))
     };
     // It has campaigned, and that save is done. The next one finds no room.

@@ -334,6 +334,17 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
                 candidate_id: 2,
                 last_log_index: 10,
                 last_log_term: 3,
+                pre_vote: false,
+            }))),
+        ),
+        (
+            "pre_vote",
+            methods::call(&PeerRequest::Raft(Request::RequestVote(RequestVote {
+                term: 7,
+                candidate_id: 2,
+                last_log_index: 10,
+                last_log_term: 3,
+                pre_vote: true,
             }))),
         ),
         (

@@ -81,6 +81,8 @@ pub enum Verifies {
     Entry(u64),
     /// The snapshot of this index and term.
     Snapshot(u64, u64),
+    /// Nothing: a vote was asked for in advance.
+    PreVote,
 }
 
 /// A node as it was after the last step.
@@ -460,7 +462,9 @@ impl Checker {
             return promise(format!("node {node} speaks of term {} first", reply.term()));
         }
         match reply {
-            Reply::RequestVote(vote) if vote.vote_granted => {
+            Reply::RequestVote(vote)
+                if vote.vote_granted && !matches!(verifies, Some(Verifies::PreVote)) =>
+            {
                 let candidate = *self.votes.entry((vote.term, node)).or_insert(to);
                 if candidate != to {
                     return Err(violated(

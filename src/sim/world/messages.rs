@@ -33,6 +33,10 @@ impl World<'_> {
                 install.last_included_index,
                 install.last_included_term,
             )),
+            // What is only asked for in advance promises nothing.
+            PeerRequest::Raft(Request::RequestVote(vote)) if vote.pre_vote => {
+                Some(Verifies::PreVote)
+            }
             PeerRequest::Raft(Request::RequestVote(vote)) => {
                 let disk = self.nodes[&from].disk.durable();
                 self.checker.vote_request(from, vote.term, disk)?;

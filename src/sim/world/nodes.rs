@@ -69,6 +69,8 @@ impl World<'_> {
                 voters: ids.iter().copied().collect(),
                 election_timeout: ELECTION_TIMEOUT,
                 heartbeat: HEARTBEAT,
+                pre_vote: self.pre_vote,
+                check_quorum: self.check_quorum,
                 seed: salt,
                 max_batch_entries: self.max_batch_entries,
                 max_batch_bytes: codec::MAX_BATCH_BYTES,
