@@ -11,7 +11,8 @@ use raftian::node::driver::{Driver, Parts};
 use raftian::node::event::{Action, Event, Question, Refusal, Response};
 use raftian::node::queues::Update;
 use raftian::raft::{
-    CheckSnapshot, Config, Log, Payload, Raft, Reply, Request, RequestVote, Save, Snapshot,
+    AppendEntries, CheckSnapshot, Config, Entry, Log, Payload, Raft, Reply, Request, RequestVote,
+    Save, Snapshot,
 };
 use raftian::rpc::codec::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_PART_BYTES};
 use raftian::snapshot::{self, Document};
@@ -225,6 +226,27 @@ fn a_full_disk_takes_no_commands_and_leads_nobody_and_votes_all_the_same() {
         .driver
         .handle(now, Event::Asked(2, Question::Submit(command.clone())));
     assert_eq!(answers(&actions), [(2, Err(Refusal::DiskFull))]);
+
+    // Nobody is kept waiting for an acknowledgement that cannot come.
+    let append = AppendEntries {
+        term: 5,
+        leader_id: 2,
+        prev_log_index: 0,
+        prev_log_term: 0,
+        entries: vec![Entry {
+            index: 1,
+            term: 5,
+            payload: Payload::Noop,
+        }],
+        leader_commit: 0,
+    };
+    let append = Question::Raft(Request::AppendEntries(append));
+    let actions = node.driver.handle(now, Event::Asked(4, append));
+    assert!(answers(&actions).is_empty());
+    let number = number + 1;
+    let actions = node.driver.handle(now, Event::DiskFull(number));
+    assert_eq!(answers(&actions), [(4, Err(Refusal::DiskFull))]);
+
     let term = node.driver.raft().current_term();
     let _ = node.driver.tick(now + 10_000);
     assert_eq!(node.driver.raft().current_term(), term);

@@ -464,6 +464,13 @@ impl<T> Driver<T> {
             return self.saved(number);
         }
         self.saves.hard_state_done(number, &mut self.actions);
+        // Acknowledgements would wait for as long as there is no room, each with a connection of its
+        // own, until none is left for those who ask for votes.
+        for promise in self.saves.give_up() {
+            if let Action::Answer(token, _) = promise {
+                self.answer(token, Err(Refusal::DiskFull));
+            }
+        }
         if self.disk_full {
             return;
         }

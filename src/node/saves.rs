@@ -104,6 +104,14 @@ impl<T> Saves<T> {
         self.marks.drain(..reached).map(|(_, mark)| mark).collect()
     }
 
+    /// There is no room for what is being saved: takes out the promises that wait for more than term
+    /// and vote. A promise that is not made is never wrong.
+    pub fn give_up(&mut self) -> impl Iterator<Item = Action<T>> + use<T> {
+        std::mem::take(&mut self.held)
+            .into_iter()
+            .map(|(_, action)| action)
+    }
+
     /// Term and vote of the saves up to `number` are done.
     pub fn hard_state_done(&mut self, number: u64, actions: &mut Vec<Action<T>>) {
         assert!(number <= self.issued, "only what was issued can be done");
@@ -153,6 +161,17 @@ mod tests {
         assert_eq!(tokens(&mut actions), [2]);
         saves.hold(promise(3), Needs::Everything, &mut actions);
         assert_eq!(tokens(&mut actions), [3]);
+    }
+
+    #[test]
+    fn without_room_every_promise_is_given_up_but_those_of_term_and_vote() {
+        let (mut saves, mut actions) = (Saves::default(), Vec::new());
+        saves.issue(Save::default(), &mut actions);
+        saves.hold(promise(1), Needs::Everything, &mut actions);
+        saves.hold(promise(2), Needs::HardState, &mut actions);
+        assert_eq!(tokens(&mut saves.give_up().collect()), [1]);
+        saves.done(1, &mut actions);
+        assert_eq!(tokens(&mut actions), [2]);
     }
 
     #[test]
