@@ -114,12 +114,8 @@ pub enum Bug {
     LogKeptOverSnapshot,
     /// A snapshot leaves out which commands were applied.
     SessionsLeftOut,
-    /// Whoever hears a leader votes for another one all the same.
-    VoteWhileLed,
     /// A vote that is only asked for in advance is given in earnest.
     PreVoteInEarnest,
-    /// A leader that hears no majority goes on leading.
-    LeadAlone,
     /// Of several who wait for one command, only the first is answered.
     WaiterForgotten,
 }

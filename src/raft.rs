@@ -28,9 +28,8 @@
 //!
 //! Caveats:
 //! - Membership is static. A request from anyone else is refused and changes nothing.
-//! - A leader that has lost contact with the majority goes on believing that it leads until it
-//!   hears of a higher term. It commits nothing meanwhile.
-//! - There is no pre-vote: a node that comes back from a partition forces one election.
+//! - A leader that has lost contact with the majority goes on believing that it leads for up to an
+//!   election timeout. It commits nothing meanwhile.
 //! - The core trusts what it is told of saves: a disk that lies is not tolerated, and a node that
 //!   returns without its term, vote and log is a different node under an old name (the paper's
 //!   failure model excludes it; a majority of such nodes can lose committed entries).

@@ -22,7 +22,7 @@ impl Raft {
             term,
             vote_granted: false,
         };
-        if self.hears_a_leader() && !planted!(VoteWhileLed) {
+        if self.hears_a_leader() {
             return refusal(self.current_term);
         }
         let is_up_to_date = self.is_up_to_date(request.last_log_index, request.last_log_term);
@@ -71,7 +71,7 @@ impl Raft {
 
     /// When a leader that hears nobody more must step down; never, if it need not.
     pub(super) fn quorum_deadline(&self, leader: &Leader) -> u64 {
-        match self.config.check_quorum && !planted!(LeadAlone) {
+        match self.config.check_quorum {
             // The leader itself is always heard: counted as now, it must not move its own deadline.
             true if !leader.progress.is_empty() => {
                 self.quorum_heard_at(leader) + self.config.election_timeout.1

@@ -257,7 +257,8 @@ impl Disk {
                 self.keeps_its_word(&recovered)?;
                 self.store = Some(store);
                 self.durable = Memory::of(&recovered);
-                self.held.clear();
+                let entries = recovered.log.from(1).iter();
+                self.held = entries.map(|entry| (entry.index, entry.term)).collect();
                 self.lost.clear();
                 self.flipped = None;
                 Ok(Start::Found(recovered))
