@@ -219,6 +219,7 @@ enum Start {
 /// The files as a node finds them when it starts.
 fn folder(files: &[File], seed: usize) -> Start {
     let mut disk = MemoryDisk::default();
+    let mut has_state = files.iter().any(|file| matches!(file, File::State(_)));
     let mut identity = None;
     let mut base = (0, 0);
     let mut count = 0;
@@ -233,10 +234,11 @@ fn folder(files: &[File], seed: usize) -> Start {
                 let mut number = count;
                 if let Ok(segment) = segment::parse(bytes) {
                     let header = segment.header;
-                    if identity.is_none() {
+                    if !has_state {
                         disk.set(STATE_FILE, forge::state(&header.identity));
-                        identity = Some(header.identity);
+                        has_state = true;
                     }
+                    identity = identity.or(Some(header.identity));
                     if base.0 == 0 {
                         base = (header.base_index, header.base_term);
                     }
