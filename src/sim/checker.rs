@@ -8,6 +8,7 @@
 //! entries of one index and term must say the same and follow an entry of the same term, which by
 //! induction is the paper's property.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::Command;
@@ -503,7 +504,13 @@ impl Checker {
                 format!("node {node}, term {term}: {candidate} and itself"),
             ));
         }
-        if disk.hard_state().current_term < term {
+        let saved = disk.hard_state();
+        let is_saved = match saved.current_term.cmp(&term) {
+            Ordering::Less => false,
+            Ordering::Equal => saved.voted_for == Some(node),
+            Ordering::Greater => true,
+        };
+        if !is_saved {
             return Err(violated(
                 "nothing is promised before it is saved",
                 format!("node {node} asks for votes in term {term}"),

@@ -101,3 +101,18 @@ fn every_planted_mistake_is_caught_within_a_thousand_seeds() {
     }
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }
+
+#[test]
+fn a_cluster_of_any_size_has_a_world() {
+    for nodes in [1, 2, 4, 9] {
+        for seed in 0..5 {
+            let options = Options {
+                nodes: Some(nodes),
+                ..options(seed)
+            };
+            if let Err(failure) = run(options, None) {
+                panic!("{failure}");
+            }
+        }
+    }
+}
