@@ -149,6 +149,13 @@ impl Checker {
     pub fn started<T>(&mut self, driver: &Driver<T>) -> Checked {
         let id = driver.raft().id();
         let covered = driver.machine().last_applied();
+        if driver.raft().voters().len() == 1 {
+            // A lone node leads before its term is saved. What it then loses, nobody has seen, and
+            // it may have the same term again.
+            let saved = driver.raft().current_term();
+            self.entries.retain(|&(_, term), _| term <= saved);
+            self.leaders.retain(|&term, _| term <= saved);
+        }
         let seen = self.nodes.entry(id).or_default();
         seen.commit_index = covered;
         seen.recorded = covered;
