@@ -86,8 +86,8 @@ pub struct Config {
     pub max_batch_entries: usize,
     /// Most encoded bytes in one AppendEntries. A single entry may exceed it.
     pub max_batch_bytes: usize,
-    /// How many entries beyond its commit index fill a leader up. What is proposed at once while it
-    /// is not full is taken as a whole.
+    /// How many entries that are not committed, or not on its own disk, fill a leader up. What is
+    /// proposed at once while it is not full is taken as a whole.
     pub max_uncommitted: u64,
     /// Most bytes of a snapshot in one InstallSnapshot.
     pub max_part_bytes: usize,
@@ -176,7 +176,7 @@ pub struct Proposed {
 pub enum NotProposed {
     /// This node does not lead; it may know who does.
     NotLeader(Option<NodeId>),
-    /// Too many entries wait to be committed.
+    /// Too many entries wait to be committed, or for this node's disk.
     Full,
 }
 
@@ -335,10 +335,14 @@ impl Raft {
         &mut self,
         commands: impl IntoIterator<Item = Arc<Command>>,
     ) -> Result<(Proposed, Ready), NotProposed> {
-        let Role::Leader(_) = &self.role else {
+        let Role::Leader(leader) = &self.role else {
             return Err(NotProposed::NotLeader(self.leader()));
         };
-        if self.log.last_index() - self.commit_index >= self.config.max_uncommitted {
+        // Followers commit without this node's disk. While that hangs, saves and log would grow.
+        let done = self
+            .commit_index
+            .min(leader.saved_index.max(leader.began_at));
+        if self.log.last_index() - done >= self.config.max_uncommitted {
             return Err(NotProposed::Full);
         }
         let proposed = Proposed {
@@ -612,6 +616,7 @@ impl Raft {
                 .map(|peer| (peer, progress::Progress::new(last_index, self.now)))
                 .collect(),
             saved_index: 0,
+            began_at: last_index,
         });
         if !planted!(NoNoop) {
             self.append_own(Payload::Noop);

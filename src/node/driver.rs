@@ -31,7 +31,7 @@ use super::event::{
 };
 use super::queues::{LogLine, Update, View};
 use super::saves::{Needs, Saves};
-use super::submissions::{Submissions, Waiter};
+use super::submissions::{GivenUp, Submissions, Waiter};
 
 /// A view is told at most this often how the node stands, in milliseconds.
 const VIEW_EVERY: u64 = 16;
@@ -532,16 +532,18 @@ impl<T> Driver<T> {
             snapshot.last_index
         )));
         let machine = &self.machine;
-        let settled = self
-            .submissions
-            .installed(self.applied, self.now, |command| {
-                machine.answer(&command.client, command.serial).cloned()
-            });
+        let forgetful = machine.may_have_forgotten(before);
+        let (settled, given_up) =
+            self.submissions
+                .installed(self.applied, self.now, forgetful, |command| {
+                    machine.answer(&command.client, command.serial).cloned()
+                });
         for (waiter, answer) in settled {
             if let Waiter::Caller(token) = waiter {
                 self.answer(token, Ok(Response::Applied(answer)));
             }
         }
+        self.tell_given_up(given_up);
     }
 
     // What the core asks for
@@ -674,7 +676,13 @@ impl<T> Driver<T> {
 
     fn give_up(&mut self) {
         let leaderless = self.raft.leader().is_none();
-        for given_up in self.submissions.give_up(self.now, leaderless) {
+        let given_up = self.submissions.give_up(self.now, leaderless);
+        self.tell_given_up(given_up);
+    }
+
+    fn tell_given_up(&mut self, given_up: Vec<GivenUp<T>>) {
+        let leaderless = self.raft.leader().is_none();
+        for given_up in given_up {
             let refusal = match (given_up.maybe_appended, leaderless) {
                 (true, _) => Refusal::OutcomeUnknown,
                 (false, true) => Refusal::NoLeader,

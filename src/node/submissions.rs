@@ -203,18 +203,29 @@ impl<T> Submissions<T> {
 
     /// A snapshot took the place of everything up to `applied`, (term, index). Returns who waited
     /// for a command in it, with its `answer`; whatever the snapshot shows to be overwritten waits
-    /// for a leader again.
+    /// for a leader again. `forgetful`: the snapshot may have forgotten a command that is in it.
+    /// What may be such a one is given up, for if it were sent again, it would be applied twice.
     pub fn installed(
         &mut self,
         applied: (u64, u64),
         now: u64,
+        forgetful: bool,
         answer: impl Fn(&Command) -> Option<Answer>,
-    ) -> Vec<(Waiter<T>, Answer)> {
-        let mut settled = Vec::new();
+    ) -> (Vec<(Waiter<T>, Answer)>, Vec<GivenUp<T>>) {
+        let (mut settled, mut given_up) = (Vec::new(), Vec::new());
         self.by_identity.retain(|_, submission| {
             if let Some(answer) = answer(&submission.command) {
                 let waiters = std::mem::take(&mut submission.waiters).into_iter();
                 settled.extend(waiters.map(|(_, waiter)| (waiter, answer.clone())));
+                return false;
+            }
+            if forgetful && submission.maybe_appended() {
+                let waiters = std::mem::take(&mut submission.waiters).into_iter();
+                given_up.extend(waiters.map(|(_, waiter)| GivenUp {
+                    waiter,
+                    text: submission.command.text.clone(),
+                    maybe_appended: true,
+                }));
                 return false;
             }
             if let Stage::Placed { term, index } = submission.stage
@@ -224,7 +235,7 @@ impl<T> Submissions<T> {
             }
             true
         });
-        settled
+        (settled, given_up)
     }
 
     /// Who has waited too long: anyone for the outcome, and where there is no leader, anyone whose

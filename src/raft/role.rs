@@ -57,6 +57,8 @@ pub(super) struct Leader {
     /// The leader's own `match_index`: the last entry of its term that its own disk has
     /// confirmed; 0 before the first. It moves in [`Raft::saved`](super::Raft::saved) only.
     pub saved_index: u64,
+    /// The last entry of the log that it began with.
+    pub began_at: u64,
 }
 
 /// A role's name, as people and other programs see it.

@@ -102,3 +102,19 @@ fn every_planted_mistake_is_caught_within_a_thousand_seeds() {
     }
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }
+
+#[test]
+fn a_cluster_of_any_size_has_a_world() {
+    for nodes in [1, 2, 4, 9] {
+        // In the last one, a lone node has the same term twice.
+        for seed in (0..5).chain([900_049]) {
+            let options = Options {
+                nodes: Some(nodes),
+                ..options(seed)
+            };
+            if let Err(failure) = run(options, None) {
+                panic!("{failure}");
+            }
+        }
+    }
+}
