@@ -31,7 +31,7 @@ use super::event::{
 };
 use super::queues::{LogLine, Update, View};
 use super::saves::{Needs, Saves};
-use super::submissions::{GivenUp, Submissions, Waiter};
+use super::submissions::{GivenUp, Installed, Submissions, Waiter};
 
 /// A view is told at most this often how the node stands, in milliseconds.
 const VIEW_EVERY: u64 = 16;
@@ -533,7 +533,7 @@ impl<T> Driver<T> {
         )));
         let machine = &self.machine;
         let forgetful = machine.may_have_forgotten(before);
-        let (settled, given_up) =
+        let Installed { settled, given_up } =
             self.submissions
                 .installed(self.applied, self.now, forgetful, |command| {
                     machine.answer(&command.client, command.serial).cloned()

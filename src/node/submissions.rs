@@ -70,6 +70,15 @@ pub struct GivenUp<T> {
     pub maybe_appended: bool,
 }
 
+/// What a snapshot means for those who wait.
+#[derive(Debug)]
+pub struct Installed<T> {
+    /// Whose command is in it, with the answer.
+    pub settled: Vec<(Waiter<T>, Answer)>,
+    /// Whose command may be in it, and nobody can tell.
+    pub given_up: Vec<GivenUp<T>>,
+}
+
 impl<T> Default for Submissions<T> {
     fn default() -> Self {
         Submissions {
@@ -201,9 +210,8 @@ impl<T> Submissions<T> {
             .collect()
     }
 
-    /// A snapshot took the place of everything up to `applied`, (term, index). Returns who waited
-    /// for a command in it, with its `answer`; whatever the snapshot shows to be overwritten waits
-    /// for a leader again. `forgetful`: the snapshot may have forgotten a command that is in it.
+    /// A snapshot took the place of everything up to `applied`, (term, index). `answer` is what it
+    /// says of a command; whatever it shows to be overwritten waits for a leader again. `forgetful`: the snapshot may have forgotten a command that is in it.
     /// What may be such a one is given up, for if it were sent again, it would be applied twice.
     pub fn installed(
         &mut self,
@@ -211,7 +219,7 @@ impl<T> Submissions<T> {
         now: u64,
         forgetful: bool,
         answer: impl Fn(&Command) -> Option<Answer>,
-    ) -> (Vec<(Waiter<T>, Answer)>, Vec<GivenUp<T>>) {
+    ) -> Installed<T> {
         let (mut settled, mut given_up) = (Vec::new(), Vec::new());
         self.by_identity.retain(|_, submission| {
             if let Some(answer) = answer(&submission.command) {
@@ -235,7 +243,7 @@ impl<T> Submissions<T> {
             }
             true
         });
-        (settled, given_up)
+        Installed { settled, given_up }
     }
 
     /// Who has waited too long: anyone for the outcome, and where there is no leader, anyone whose
