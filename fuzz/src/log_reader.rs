@@ -219,10 +219,11 @@ enum Start {
 /// The files as a node finds them when it starts.
 fn folder(files: &[File], seed: usize) -> Start {
     let mut disk = MemoryDisk::default();
-    let mut has_state = files.iter().any(|file| matches!(file, File::State(_)));
+    let states = files.iter().filter(|file| matches!(file, File::State(_)));
+    let mut states = states.count();
     let mut identity = None;
     let mut base = (0, 0);
-    let mut count = 0;
+    let (mut last, mut in_order) = (0, true);
     for file in files {
         match file {
             File::State(bytes) => {
@@ -230,13 +231,12 @@ fn folder(files: &[File], seed: usize) -> Start {
                 disk.set(STATE_FILE, bytes.clone());
             }
             File::Log(bytes) => {
-                count += 1;
-                let mut number = count;
+                let mut number = last + 1;
                 if let Ok(segment) = segment::parse(bytes) {
                     let header = segment.header;
-                    if !has_state {
+                    if states == 0 {
                         disk.set(STATE_FILE, forge::state(&header.identity));
-                        has_state = true;
+                        states = 1;
                     }
                     identity = identity.or(Some(header.identity));
                     if base.0 == 0 {
@@ -244,6 +244,8 @@ fn folder(files: &[File], seed: usize) -> Start {
                     }
                     number = header.number;
                 }
+                in_order &= number > last;
+                last = number;
                 disk.set(&format!("log-{number:016}"), bytes.clone());
             }
         }
@@ -267,7 +269,10 @@ fn folder(files: &[File], seed: usize) -> Start {
         }
     };
     let after = disk.contents();
-    let start = match found.notes.is_empty() && before.keys().all(|name| after.contains_key(name)) {
+    // Of two files with one name only the last is there.
+    let plain = in_order && states == 1;
+    let all_count = before.keys().all(|name| after.contains_key(name));
+    let start = match plain && all_count && found.notes.is_empty() {
         true => Start::Whole,
         false => Start::Repaired,
     };
@@ -284,6 +289,10 @@ fn folder(files: &[File], seed: usize) -> Start {
     assert_eq!(again.hard_state, found.hard_state);
     assert_eq!((&again.snapshot, &again.log), (&found.snapshot, &found.log));
 
+    if found.log.last_index() >= MAX_TERM {
+        // No index above it can be read; a log never gets there by itself.
+        return start;
+    }
     let hard_state = HardState {
         current_term: found.hard_state.current_term.min(MAX_TERM - 1) + 1,
         voted_for: Some(1),

@@ -5,9 +5,9 @@
 //!
 //! * **Round trip.** What is read is written and read again: it is the same. So is the machine that
 //!   is made of it, written down once more.
-//! * **What was accepted can be lived with.** Every answer in it can be sent to the client who asks
-//!   again, and is what that client gets; further commands are applied, with the smallest serial
-//!   and with the largest; the sessions stay within their limit.
+//! * **What was accepted can be lived with.** There are indexes after its last. Every answer in it
+//!   can be sent to the client who asks again, and is what that client gets; further commands are
+//!   applied, with the smallest serial and with the largest; the sessions stay within their limit.
 //! * **Nothing less.** A document that is cut off is refused.
 //! * A refusal is one printable line of bounded length, however the document was made.
 
@@ -17,7 +17,7 @@ use raftian::command::{Command, MAX_SERIAL, printable};
 use raftian::game::{Game, MAX_PLAYERS};
 use raftian::machine::{Answer, MAX_SESSIONS, Machine};
 use raftian::node::event::{Response, State};
-use raftian::raft::{Entry, Payload};
+use raftian::raft::{Entry, MAX_TERM, Payload};
 use raftian::rpc::methods;
 use raftian::snapshot::Document;
 use sha2::{Digest as _, Sha256};
@@ -59,6 +59,10 @@ fn read(text: &[u8]) -> bool {
     };
     assert_eq!(Document::read(&document.write()).as_ref(), Ok(&document));
     assert_eq!(Document::check(&document.snapshot()), Ok(()));
+    assert!(
+        document.last_index < MAX_TERM,
+        "no entry after it can be read"
+    );
     for cut in cuts(text.len(), sum(text), CUTS) {
         assert!(Document::read(&text[..cut]).is_err(), "cut at {cut}");
     }
@@ -125,7 +129,7 @@ fn applied(machine: &mut Machine<Game>, client: &str, serial: u64) -> Option<Ans
     let command = Command::new(client, serial, "attack 1").expect("a command within the limits");
     let order = machine.apply(&Entry {
         index: machine.last_applied() + 1,
-        term: 1 << 62,
+        term: MAX_TERM,
         payload: Payload::Command(Arc::new(command)),
     });
     let line = order.line();
