@@ -59,7 +59,10 @@ enum Stage {
     Placed { term: u64, index: u64 },
 }
 
-/// A submission that has waited too long.
+/// Who waited, and the answer.
+pub type Settled<T> = (Waiter<T>, Answer);
+
+/// A submission that has waited too long, or of which nothing can be known any more.
 #[derive(Debug)]
 pub struct GivenUp<T> {
     /// Who waited.
@@ -211,7 +214,7 @@ impl<T> Submissions<T> {
         now: u64,
         forgetful: bool,
         answer: impl Fn(&Command) -> Option<Answer>,
-    ) -> (Vec<(Waiter<T>, Answer)>, Vec<GivenUp<T>>) {
+    ) -> (Vec<Settled<T>>, Vec<GivenUp<T>>) {
         let (mut settled, mut given_up) = (Vec::new(), Vec::new());
         self.by_identity.retain(|_, submission| {
             if let Some(answer) = answer(&submission.command) {
