@@ -56,6 +56,7 @@ use crate::rpc::codec;
 use crate::rpc::http::{Limits, Server};
 use crate::snapshot::{self, Document};
 use crate::storage::{Recovered, Storage};
+use crate::trace::{Recorder, TraceFile};
 
 use driver::{Driver, Parts, Peer};
 use queues::{Commands, Orders};
@@ -84,6 +85,8 @@ pub struct Setup<'a> {
     pub orders_log: OrdersLog,
     /// The node's node.log.
     pub log: NodeLog,
+    /// Where the node writes down what its core is told, if anywhere.
+    pub trace: Option<TraceFile>,
     /// Most connections to serve at once; fewer where the process may open fewer files.
     pub max_connections: usize,
 }
@@ -108,6 +111,7 @@ impl Node {
             on_failure,
             orders_log,
             log,
+            trace,
             max_connections,
         } = setup;
         let _guard = log.enter();
@@ -133,7 +137,7 @@ impl Node {
         let game = Game::new(config.nodes.iter().map(|n| (n.id, n.name.clone())));
         let machine = restored(game, snapshot.as_ref()).map_err(io::Error::other)?;
         let core = core_config(config, node, machine.state());
-        let driver = Driver::new(Parts {
+        let mut driver = Driver::new(Parts {
             raft: Raft::new(core, hard_state, snapshot, entries),
             machine,
             snapshot_entries: config.storage.snapshot_entries,
@@ -145,6 +149,9 @@ impl Node {
                 .collect(),
             has_view: view.is_some(),
         });
+        if let Some(trace) = trace {
+            driver.record(Recorder::new(trace));
+        }
 
         let (inbox, events) = mpsc::channel();
         let mut threads = Vec::new();
