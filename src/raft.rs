@@ -110,7 +110,9 @@ type Check = dyn Fn(&Snapshot) -> Result<(), String> + std::marker::Send + Sync;
 impl Default for CheckSnapshot {
     /// Refuses every snapshot: who forgets to give a check is not to find out by a broken machine.
     fn default() -> CheckSnapshot {
-        CheckSnapshot(Arc::new(|_| Err("nobody can read snapshots here".to_string())))
+        CheckSnapshot(Arc::new(|_| {
+            Err("nobody can read snapshots here".to_string())
+        }))
     }
 }
 

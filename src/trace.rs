@@ -48,6 +48,8 @@ use serde::{Deserialize, Serialize};
 pub use file::TraceFile;
 pub use input::{Input, Traced};
 pub use record::Recorder;
+#[cfg(test)]
+pub(crate) use replay::run;
 pub use replay::{Difference, Report, Stopped, replay};
 
 use crate::raft::{Config, Entry, HardState, Log, Raft, Snapshot};

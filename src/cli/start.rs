@@ -70,8 +70,7 @@ pub(super) fn node(config: &Config, node: &NodeConfig, start: Start) -> Result<N
         Store::open(disk, &identity, options, Document::check).map_err(Failure::new)?;
 
     let open = |path: &PathBuf| {
-        TraceFile::create(path)
-            .map_err(|error| Failure::new(format!("{}: {error}", shown(path))))
+        TraceFile::create(path).map_err(|error| Failure::new(format!("{}: {error}", shown(path))))
     };
     let trace = start.trace.as_ref().map(open).transpose()?;
     let logs = config.logs_of(node);

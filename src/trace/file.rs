@@ -169,10 +169,7 @@ mod tests {
         drop(file);
         assert_eq!(fs::read(&path).unwrap(), b"one\ntwo\n");
         drop(TraceFile::create(&path).unwrap());
-        assert_eq!(
-            fs::read(dir.path().join("trace.1")).unwrap(),
-            b"one\ntwo\n"
-        );
+        assert_eq!(fs::read(dir.path().join("trace.1")).unwrap(), b"one\ntwo\n");
         assert_eq!(fs::read(&path).unwrap(), b"");
     }
 

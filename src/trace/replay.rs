@@ -111,7 +111,7 @@ pub fn replay(trace: impl BufRead) -> Result<Report, Stopped> {
 }
 
 /// The same, and the core as it is at the end.
-pub(super) fn run(trace: impl BufRead) -> Result<(Report, Raft), Stopped> {
+pub(crate) fn run(trace: impl BufRead) -> Result<(Report, Raft), Stopped> {
     let mut lines = Lines {
         trace,
         line: Vec::new(),
