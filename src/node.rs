@@ -19,6 +19,7 @@
 //! | driver | runs [`driver::Driver`] and carries its actions out | `runner` |
 //! | disk | makes saves durable, as many at a time as have gathered | `disk` |
 //! | peer x (n-1) | one call at a time to its peer | `peer` |
+//! | trace, if there is one | takes the trace to the disk | [`crate::trace::file`] |
 //! | HTTP | reads a question, waits for the answer, writes it | `endpoint`, [`crate::rpc::http`] |
 //!
 //! A node whose disk fails ends: it tells whoever started it, and answers nothing any more.

@@ -30,8 +30,8 @@
 //! One thing that the core asks is not in its hands: whether the state machine can read a snapshot.
 //! Its refusal is written beside the input (`refused`), and a replay hears the same.
 //!
-//! Where to read on: [`input`] is what can be told to a core, and the one place in which a new input
-//! is added. `record` writes a trace, [`file`] takes it to the disk, `replay` reads it.
+//! Where to read on: [`mod@input`] is what can be told to a core, and the one place in which a new input
+//! is added. `record` writes a trace, [`mod@file`] takes it to the disk, `replay` reads it.
 //!
 //! Caveats: a trace is believed where it says what the inputs were. One that was changed there is
 //! found out only if the outputs do not fit. A process that is killed, or panics, leaves out the last

@@ -120,8 +120,10 @@ impl std::io::Write for Life {
     }
 }
 
+type OfNodes<T> = Vec<(NodeId, T)>;
+
 /// What the cores of a run were told, life by life, and how those that still run stand at the end.
-fn lives(seed: u64) -> (Vec<(NodeId, Vec<u8>)>, Vec<(NodeId, String)>) {
+fn lives(seed: u64) -> (OfNodes<Vec<u8>>, OfNodes<String>) {
     let mut lives: Vec<(NodeId, Life)> = Vec::new();
     let mut begin = |id| {
         let life = Life::default();

@@ -2,7 +2,7 @@
 //!
 //! The driver must not wait for a disk. So what it writes is added to a buffer in memory, and a
 //! thread of the file's own writes the buffer down, every [`WRITE_EVERY`] while there is something
-//! in it. What the thread cannot write, the driver is told with its next line. A disk that hangs lets
+//! in it, and sooner when there is much. What the thread cannot write, the driver is told with its next line. A disk that hangs lets
 //! the buffer grow to [`MAX_WAITING`], and that is an error too.
 //!
 //! Caveat: the end of a node waits for the rest of its trace, and so for a disk that hangs.
@@ -18,6 +18,8 @@ use crate::orders_log;
 
 /// How long lines may wait in memory.
 pub const WRITE_EVERY: Duration = Duration::from_millis(100);
+/// How many bytes are written at once, however short the time.
+const MUCH: usize = 1 << 20;
 /// How many bytes may wait for a disk that is slow; a longer line may wait alone.
 pub const MAX_WAITING: usize = 64 << 20;
 
@@ -72,12 +74,18 @@ impl Write for TraceFile {
         if let Some(error) = state.failed.take() {
             return Err(error);
         }
-        if state.waiting.is_empty() {
-            self.shared.changed.notify_one();
-        } else if state.waiting.len() + line.len() > MAX_WAITING {
+        let before = state.waiting.len();
+        let after = before + line.len();
+        if before > 0 && after > MAX_WAITING {
+            // Nobody waits for this disk any more, at the end neither.
+            drop(state);
+            self.thread = None;
             return Err(io::Error::other("the disk is too slow"));
         }
         state.waiting.extend_from_slice(line);
+        if before == 0 || (before < MUCH && after >= MUCH) {
+            self.shared.changed.notify_one();
+        }
         Ok(line.len())
     }
 
@@ -105,15 +113,14 @@ impl Shared {
     fn work(&self, mut out: impl Write) {
         loop {
             let state = self.lock();
-            let something = |state: &mut State| state.waiting.is_empty() && !state.ended;
+            let nothing = |state: &mut State| state.waiting.is_empty() && !state.ended;
             let state = self
                 .changed
-                .wait_while(state, something)
+                .wait_while(state, nothing)
                 .unwrap_or_else(PoisonError::into_inner);
             // More will come, and one write is cheaper than many.
-            let more = self
-                .changed
-                .wait_timeout_while(state, WRITE_EVERY, |state| !state.ended);
+            let little = |state: &mut State| state.waiting.len() < MUCH && !state.ended;
+            let more = self.changed.wait_timeout_while(state, WRITE_EVERY, little);
             let (mut state, _) = more.unwrap_or_else(PoisonError::into_inner);
             if state.waiting.is_empty() {
                 return;
@@ -203,6 +210,7 @@ mod tests {
         let line = vec![b'x'; MAX_WAITING / 4 + 1];
         let refused = (0..9).find_map(|_| file.write_all(&line).err());
         assert!(refused.is_some());
+        drop(file);
         drop(hangs);
     }
 }

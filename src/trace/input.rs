@@ -1,9 +1,9 @@
 //! What a core can be told, as data, and a core that writes it down.
 //!
 //! A new input of the core is added here and nowhere else in the trace: a variant of [`Input`], an
-//! arm of [`Input::put_into`], a method of [`Traced`]. None of them can be forgotten: whoever holds
+//! arm of `Input::put_into`, a method of [`Traced`]. None of them can be forgotten: whoever holds
 //! a `Traced` reaches the core's inputs through it alone, and the compiler asks for the arm. An
-//! input that ends in something new has a variant of [`Output`] as well.
+//! input that ends in something new has a variant of `Output` as well.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -166,11 +166,12 @@ impl Traced {
     where
         for<'a> Output<'a>: From<&'a R>,
     {
+        let (Some(recorder), Some(input)) = (&mut self.recorder, input) else {
+            return call(&mut self.raft);
+        };
         let deadline = self.raft.deadline();
         let result = call(&mut self.raft);
-        if let (Some(recorder), Some(input)) = (&mut self.recorder, input) {
-            recorder.record(deadline, &input, &Output::from(&result));
-        }
+        recorder.record(deadline, &input, &Output::from(&result));
         result
     }
 }
