@@ -250,6 +250,8 @@ fn core_config(config: &Config, node: &NodeConfig, game: &Game) -> raft::Config 
         voters: config.nodes.iter().map(|node| node.id).collect(),
         election_timeout: config.cluster.election_timeout_ms,
         heartbeat: config.cluster.heartbeat_ms,
+        pre_vote: true,
+        check_quorum: true,
         seed: rand::random(),
         max_batch_entries: codec::MAX_BATCH_ENTRIES,
         max_batch_bytes: codec::MAX_BATCH_BYTES,

@@ -30,10 +30,9 @@ const CUTS: usize = 8;
 /// Longest refusal, in bytes.
 const MAX_REFUSAL: usize = 1024;
 
-/// Panics unless these bytes are read as promised.
-pub fn check(bytes: &[u8]) {
-    read(bytes);
-    read(&sealed(bytes));
+/// Panics unless these bytes are read as promised. Says whether they are a snapshot.
+pub fn check(bytes: &[u8]) -> bool {
+    read(bytes) | read(&sealed(bytes))
 }
 
 /// The bytes before the checksum, or all of them, with the checksum that they should have.
@@ -50,10 +49,13 @@ pub fn sealed(bytes: &[u8]) -> Vec<u8> {
     [body, BEFORE, hash.as_bytes(), b"\"\n}\n"].concat()
 }
 
-fn read(text: &[u8]) {
+fn read(text: &[u8]) -> bool {
     let document = match Document::read(text) {
         Ok(document) => document,
-        Err(why) => return refused(&why),
+        Err(why) => {
+            refused(&why);
+            return false;
+        }
     };
     assert_eq!(Document::read(&document.write()).as_ref(), Ok(&document));
     assert_eq!(Document::check(&document.snapshot()), Ok(()));
@@ -70,6 +72,7 @@ fn read(text: &[u8]) {
             Err(why) => refused(&why),
         }
     }
+    true
 }
 
 fn restored(document: &Document, machine: Machine<Game>) {

@@ -134,6 +134,9 @@ pub struct RequestVote {
     pub last_log_index: u64,
     /// Term of the candidate's last entry.
     pub last_log_term: u64,
+    /// Only asks whether there would be a vote in that term, which the sender has not entered
+    /// (dissertation 9.6). Nobody changes anything for it.
+    pub pre_vote: bool,
 }
 
 /// RequestVote RPC, results.

@@ -37,6 +37,8 @@ fn config(voters: &[u64]) -> Config {
         voters: BTreeSet::from_iter(voters.iter().copied()),
         election_timeout: (150, 300),
         heartbeat: 50,
+        pre_vote: false,
+        check_quorum: false,
         seed: u64::MAX,
         max_batch_entries: 10,
         max_batch_bytes: 10_000,
@@ -83,6 +85,7 @@ fn everything() -> String {
             candidate_id: from,
             last_log_index: 0,
             last_log_term: 0,
+            pre_vote: false,
         })
     };
     let _ = core.set_disk(Disk::Ready);
