@@ -70,16 +70,7 @@ impl OrdersLog {
     pub fn create(dir: &Path) -> io::Result<OrdersLog> {
         fs::create_dir_all(dir)?;
         let path = dir.join(FILE_NAME);
-        let file = loop {
-            match File::create_new(&path) {
-                Ok(file) => break file,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    move_aside(dir, &path)?
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        Ok(OrdersLog::new(file, path))
+        Ok(OrdersLog::new(create_beside(&path)?, path))
     }
 
     /// Goes on with the orders.log in `dir`, of a node that has not forgotten what it says; starts
@@ -278,19 +269,39 @@ fn write_most(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     (written, Ok(()))
 }
 
+/// Makes a new file. An earlier one stays beside it as FILE.1, FILE.2 and so on, the latest with the
+/// highest number.
+pub(crate) fn create_beside(path: &Path) -> io::Result<File> {
+    loop {
+        match File::create_new(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => move_aside(path)?,
+            result => return result,
+        }
+    }
+}
+
 /// Renames the file to the first free number after all that are taken.
-fn move_aside(dir: &Path, path: &Path) -> io::Result<()> {
+fn move_aside(path: &Path) -> io::Result<()> {
+    let (Some(dir), Some(own)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    };
+    let dir = match dir.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => dir,
+    };
     let mut number = 1;
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
         let taken = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(FILE_NAME)?.strip_prefix('.'))
+            .as_encoded_bytes()
+            .strip_prefix(own.as_encoded_bytes())
+            .and_then(|rest| str::from_utf8(rest).ok()?.strip_prefix('.'))
             .and_then(|number| number.parse::<u32>().ok());
         number = number.max(taken.map_or(0, |taken| taken.saturating_add(1)));
     }
     // A rename would replace a file made since; a name that we have just made is ours to replace.
-    let aside = dir.join(format!("{FILE_NAME}.{number}"));
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{number}"));
     File::create_new(&aside)?;
     let Err(error) = fs::rename(path, &aside) else {
         return Ok(());
