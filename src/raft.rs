@@ -23,6 +23,9 @@
 //! Time is a number of milliseconds that never goes back. `tick` tells it; the other inputs happen
 //! at the time told last; [`Raft::deadline`] says when the next `tick` has something to do.
 //!
+//! What goes in and comes out is plain data, which serde can write; the core itself never does. That
+//! is for [`trace`](crate::trace), which runs a core again over what it was told.
+//!
 //! Where to read on: `election` (5.2, 5.4.1), `replication` (5.3, 5.4.2), `snapshot` (7), [`log`],
 //! `progress` and [`quorum`] (the leaves), [`message`] and [`ready`] (what goes in and out).
 //!
@@ -40,9 +43,11 @@ use std::sync::Arc;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
 
+mod bytes;
 mod election;
 pub mod log;
 pub mod message;
@@ -64,7 +69,7 @@ use snapshot::Staged;
 pub type NodeId = u64;
 
 /// What a core must know before it starts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
     /// This node.
     pub id: NodeId,
@@ -97,6 +102,7 @@ pub struct Config {
     /// on from the snapshot's end.
     pub keep_while_sending: u64,
     /// Asked before a leader's snapshot takes the place of anything.
+    #[serde(skip)]
     pub check_snapshot: CheckSnapshot,
 }
 
@@ -106,6 +112,15 @@ pub struct CheckSnapshot(pub Arc<Check>);
 
 type Check = dyn Fn(&Snapshot) -> Result<(), String> + std::marker::Send + Sync;
 
+impl Default for CheckSnapshot {
+    /// Refuses every snapshot: who forgets to give a check is not to find out by a broken machine.
+    fn default() -> CheckSnapshot {
+        CheckSnapshot(Arc::new(|_| {
+            Err("nobody can read snapshots here".to_string())
+        }))
+    }
+}
+
 impl fmt::Debug for CheckSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CheckSnapshot")
@@ -113,7 +128,8 @@ impl fmt::Debug for CheckSnapshot {
 }
 
 /// How a node's disk stands, as far as elections are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Disk {
     /// Everything is saved.
     Ready,
@@ -163,7 +179,7 @@ pub struct Raft {
 }
 
 /// Where proposed commands stand in the log: at `index`, `index + 1`, ... in the order given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Proposed {
     /// The leader's term.
     pub term: u64,
@@ -172,7 +188,8 @@ pub struct Proposed {
 }
 
 /// Why a proposal was not taken. Nothing was appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NotProposed {
     /// This node does not lead; it may know who does.
     NotLeader(Option<NodeId>),
@@ -181,7 +198,8 @@ pub enum NotProposed {
 }
 
 /// Why a request was not processed. It changed no term and reset no timer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rejected {
     /// The sender is no member of this cluster, or is this very node.
     NotAMember(NodeId),

@@ -365,6 +365,7 @@ fn cluster(logs: &Path) -> (Vec<Node>, Vec<SocketAddr>) {
             on_failure: Box::new(|reason| panic!("{reason}")),
             orders_log: OrdersLog::create(&logs.join(&node.name)).unwrap(),
             log: NodeLog::off(),
+            trace: None,
             max_connections: 32,
         })
         .unwrap()

@@ -97,6 +97,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             listener,
             view,
             level: args.log_level,
+            trace: None,
             max_connections: connections,
             on_failure: Box::new(move |reason| {
                 failed.offer(Update::Stopped(format!("{name}: {reason}")));

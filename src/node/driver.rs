@@ -24,6 +24,7 @@ use crate::raft::{
 };
 use crate::snapshot::Document;
 use crate::status::{PeerStatus, Status};
+use crate::trace::{Recorder, Traced};
 
 use super::event::{
     Action, Event, Forward, ForwardReply, PeerReply, PeerRequest, Question, Refusal, Response,
@@ -87,7 +88,7 @@ pub struct Parts {
 
 /// A node.
 pub struct Driver<T> {
-    raft: Raft,
+    raft: Traced,
     machine: Machine<Game>,
     snapshot_entries: u64,
     /// The save of the snapshot taken last.
@@ -138,7 +139,7 @@ impl<T> Driver<T> {
             "core and state machine start from one snapshot"
         );
         Driver {
-            raft: parts.raft,
+            raft: Traced::new(parts.raft),
             machine: parts.machine,
             snapshot_entries: parts.snapshot_entries,
             snapshot_save: 0,
@@ -163,6 +164,11 @@ impl<T> Driver<T> {
             now: 0,
             actions: Vec::new(),
         }
+    }
+
+    /// Writes down what the core is told. Before the first step.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.raft.record(recorder);
     }
 
     /// Does what the time demands.

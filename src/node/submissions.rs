@@ -59,7 +59,7 @@ enum Stage {
     Placed { term: u64, index: u64 },
 }
 
-/// A submission that has waited too long.
+/// A submission that has waited too long, or of which nothing can be known any more.
 #[derive(Debug)]
 pub struct GivenUp<T> {
     /// Who waited.

@@ -19,6 +19,7 @@ use crate::node::driver::Driver;
 use crate::raft::{CallId, NodeId, RoleName};
 use crate::rpc::codec;
 use crate::rpc::methods::ReplyKind;
+use crate::trace::Recorder;
 
 use super::checker::{Checker, Verifies, Violation};
 use super::clients::{Attempt, Clients};
@@ -164,7 +165,11 @@ pub(super) struct World<'a> {
     faults: u64,
     hash: u64,
     trace: Option<&'a mut dyn FnMut(String)>,
+    /// Writes down what the core of a node that starts is told.
+    recorder: Option<NewRecorder<'a>>,
 }
+
+type NewRecorder<'a> = &'a mut dyn FnMut(NodeId) -> Recorder;
 
 type Checked = Result<(), Violation>;
 
@@ -215,6 +220,7 @@ impl<'a> World<'a> {
             faults: 0,
             hash: 0xcbf2_9ce4_8422_2325,
             trace,
+            recorder: None,
             rng,
         };
         for id in 1..=count {
@@ -295,6 +301,18 @@ impl<'a> World<'a> {
             .map(|driver| driver.raft().current_term())
             .max()
             .unwrap_or(0)
+    }
+
+    /// Has everything written down that a core is told, in each life of each node.
+    #[cfg(test)]
+    pub fn record(&mut self, recorder: NewRecorder<'a>) {
+        self.recorder = Some(recorder);
+    }
+
+    /// The cores of the nodes that run.
+    #[cfg(test)]
+    pub fn cores(&self) -> impl Iterator<Item = &crate::raft::Raft> {
+        self.drivers().map(Driver::raft)
     }
 
     /// The run so far.

@@ -185,7 +185,7 @@ static LAST_ACT: Mutex<Option<LastAct>> = Mutex::new(None);
 
 type LastAct = Box<dyn FnOnce() + Send>;
 
-/// Has this done, and within [`LAST_WORDS`], should a panic or a second signal end the process.
+/// Has this done, and within `LAST_WORDS`, should a panic or a second signal end the process.
 pub fn at_early_end(act: impl FnOnce() + Send + 'static) {
     *LAST_ACT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(act));
 }

@@ -44,7 +44,10 @@ impl World<'_> {
                 return Ok(());
             }
         };
-        let driver = self.driver(id, &ids, salt, recovered);
+        let mut driver = self.driver(id, &ids, salt, recovered);
+        if let Some(recorder) = &mut self.recorder {
+            driver.record(recorder(id));
+        }
         self.checker.started(&driver)?;
         let node = self.node(id);
         node.life += 1;
