@@ -37,6 +37,8 @@ pub mod config;
 pub mod game;
 pub mod logging;
 pub mod machine;
+#[cfg(test)]
+mod model;
 pub mod node;
 pub mod orders_log;
 pub mod raft;

@@ -44,6 +44,8 @@ pub fn any() -> bool {
 pub enum Bug {
     /// A node votes for every candidate of a term.
     VoteTwice,
+    /// A vote is given whatever the candidate's log lacks (5.4.1).
+    LogIgnored,
     /// Logs are compared by their length only (5.4.1).
     IndexBeforeTerm,
     /// A refusal counts as a vote.

@@ -57,6 +57,8 @@ pub mod ready;
 mod replication;
 mod role;
 mod snapshot;
+#[cfg(test)]
+pub(crate) mod view;
 
 pub use log::Log;
 pub use message::*;

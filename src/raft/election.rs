@@ -97,6 +97,7 @@ impl Raft {
             return last_log_index >= self.log.last_index();
         }
         (last_log_term, last_log_index) >= (self.log.last_term(), self.log.last_index())
+            || planted!(LogIgnored)
     }
 
     /// An answer to one of this node's vote requests, in the current term.

@@ -19,6 +19,7 @@ macro_rules! say {
 /// Every mistake that is planted, and so must be caught.
 const BUGS: [Bug; 38] = [
     Bug::VoteTwice,
+    Bug::LogIgnored,
     Bug::IndexBeforeTerm,
     Bug::RefusalIsAVote,
     Bug::TruncateAlways,
