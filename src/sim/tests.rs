@@ -17,7 +17,7 @@ macro_rules! say {
 }
 
 /// Every mistake that is planted, and so must be caught.
-const BUGS: [Bug; 38] = [
+const BUGS: [Bug; 39] = [
     Bug::VoteTwice,
     Bug::LogIgnored,
     Bug::IndexBeforeTerm,
