@@ -3,6 +3,7 @@
 # make check       formatting, lints, documentation
 # make soak        kill and restart real processes, 200 times over     (CYCLES=1000, SEED=7)
 # make bench       measure
+# make model       walk through larger models than make test does
 # make fuzz        give the readers ten minutes each of bytes that are made up
 #                  (FUZZ_SECONDS=20 FUZZ_TARGETS=xmlrpc for less)
 # make million     a million commands: do memory and disk stay bounded?   (COMMANDS=100000)
@@ -17,7 +18,7 @@ FUZZ_TARGETS ?= xmlrpc http_head log_reader snapshot_reader
 # What one input may take: bytes of its own, seconds, and MiB in all and in one piece.
 FUZZ_LIMITS = -max_len=32768 -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=16
 
-.PHONY: play test soak check bench fuzz million help
+.PHONY: play test soak check bench model fuzz million help
 
 # The game replaces the shell, so that the terminal's signals reach it directly.
 play:
@@ -38,6 +39,11 @@ check:
 
 bench:
 	$(CARGO) bench
+
+# The numbers of states are printed as they grow, and compared with those written down.
+model:
+	$(CARGO) test --lib model::tests::every_state_within_larger_bounds_keeps_every_rule -- \
+	    --ignored --exact --nocapture
 
 # What is found goes on from run to run in fuzz/corpus. A finding is left in fuzz/artifacts, and
 # docs/TESTING.md says what to do with it.

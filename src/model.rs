@@ -38,7 +38,9 @@ use stateright::{Model, Property};
 
 use crate::planted::{self, Bug};
 use crate::raft::{AppendOutcome, NodeId, Reply, Request, RoleName};
-use world::{Action, COMMIT_GROWS, Message, Node, ONE_LEADER, SAFETY, World};
+use world::{APPEND_ONLY, Action, COMMIT_GROWS, Message, Node, ONE_LEADER, SAFETY, World};
+
+const COMPLETENESS: &str = "a leader has whatever earlier terms have committed";
 
 /// How much can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,17 +103,14 @@ impl Model for Cluster {
             Property::always(ONE_LEADER, |_, world: &World| {
                 world.history.broken != Some(ONE_LEADER)
             }),
-            Property::always(
-                "logs that share an entry share all before it",
-                |_, world| logs_match(world),
-            ),
-            Property::always(
-                "a leader has whatever earlier terms have committed",
-                |_, world| leaders_are_complete(world),
-            ),
+            Property::always(APPEND_ONLY, |_, world: &World| {
+                world.history.broken != Some(APPEND_ONLY)
+            }),
+            Property::always(COMPLETENESS, |_, world| leaders_are_complete(world)),
             Property::always(SAFETY, |_, world: &World| {
                 world.history.broken != Some(SAFETY) && commits_agree(world)
             }),
+            Property::always("logs match", |_, world| logs_match(world)),
             Property::always(COMMIT_GROWS, |_, world: &World| {
                 world.history.broken != Some(COMMIT_GROWS)
             }),
@@ -121,31 +120,27 @@ impl Model for Cluster {
             Property::always("what is acknowledged is on disk", |_, world| {
                 acknowledgements_are_true(world)
             }),
-            Property::sometimes(
-                "the last term has a leader",
-                |cluster: &Cluster, world: &World| {
-                    world.nodes.iter().any(|node| {
-                        node.core.role() == RoleName::Leader
-                            && node.core.current_term() == cluster.bounds.terms
-                    })
-                },
-            ),
-            Property::sometimes(
-                "all that can be committed is, everywhere",
-                |cluster: &Cluster, world: &World| {
-                    let all = cluster.bounds.commands + 1;
-                    world
-                        .nodes
-                        .iter()
-                        .all(|node| node.core.commit_index() >= all)
-                },
-            ),
+            Property::sometimes("the last term has a leader", last_term_has_a_leader),
+            Property::sometimes("all is committed, everywhere", all_is_committed),
+            // The leader of a single term contradicts nobody.
             Property::sometimes("two logs contradict each other", |cluster, world| {
-                // The leader of a single term contradicts nobody.
                 cluster.bounds.terms == 1 || logs_differ(world)
             }),
         ]
     }
+}
+
+fn last_term_has_a_leader(cluster: &Cluster, world: &World) -> bool {
+    let standing = world.nodes.iter();
+    let mut standing = standing.map(|node| (node.core.role(), node.core.current_term()));
+    standing.any(|standing| standing == (RoleName::Leader, cluster.bounds.terms))
+}
+
+/// Every command, and a leader's own entry.
+fn all_is_committed(cluster: &Cluster, world: &World) -> bool {
+    let all = cluster.bounds.commands + 1;
+    let mut nodes = world.nodes.iter();
+    nodes.all(|node| node.core.commit_index() >= all)
 }
 
 /// Log matching: same index and term, same entry and same predecessors. In memory and on disk.

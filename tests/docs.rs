@@ -340,6 +340,29 @@ fn the_simulators_document_has_every_planted_mistake_and_every_invariant() {
 }
 
 #[test]
+fn the_testing_document_has_the_models_numbers_and_mistakes() {
+    let document = read("docs/TESTING.md");
+    let source = read("src/model/tests.rs");
+    // A walk ends with its number of states: 839_690.
+    let is_count =
+        |word: &&str| word.contains('_') && word.starts_with(|c: char| c.is_ascii_digit());
+    let counts = source.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let counts: Vec<&str> = counts.filter(is_count).collect();
+    assert!(counts.len() >= 4, "{counts:?}");
+    for count in counts {
+        let row = format!("| {} |", count.replace('_', ","));
+        assert_names("docs/TESTING.md", &document, &row);
+    }
+    let mistakes = between(&source, "(Bug::", "\"),");
+    assert!(mistakes.len() >= 10, "{mistakes:?}");
+    for mistake in mistakes {
+        let (bug, bounds) = mistake.split_once(", \"").unwrap();
+        let row = format!("| `{bug}` | {bounds} |");
+        assert_names("docs/TESTING.md", &document, &row);
+    }
+}
+
+#[test]
 fn the_changelog_and_the_manifest_speak_of_one_version() {
     let version = env!("CARGO_PKG_VERSION");
     assert_names("CHANGELOG.md", &read("CHANGELOG.md"), version);

@@ -1,13 +1,15 @@
 //! The model's runs: how many states there are within which bounds, and which mistakes are found.
 //!
 //! `make test` walks through all states of the bounds in [`SMALL`], and plants mistakes until each is
-//! found. `make model` walks through those in [`LARGE`], which takes hours and some gigabytes.
+//! found. `make model` walks through those in [`LARGE`], which takes too
+//! long for every day.
 //!
 //! The numbers of states are asserted, because a model that has lost some of its states finds fewer
 //! mistakes and says nothing about it. So they change when the core does. Run it, see whether the
 //! difference is what the change should make, and write the new number down: here and nowhere else,
 //! but for docs/TESTING.md, which a test compares with this file.
 
+use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -58,7 +60,7 @@ type Walk = (&'static str, Bounds, usize);
 
 /// For every day.
 const SMALL: [Walk; 3] = [
-    ("as promised", PROMISED, 839_690),
+    ("as promised", PROMISED, 839_649),
     (
         "one term, heartbeats without end",
         Bounds {
@@ -80,34 +82,7 @@ const SMALL: [Walk; 3] = [
 ];
 
 /// For the night.
-const LARGE: [Walk; 4] = [
-    ("four terms", FOUR_TERMS, 1_022_102),
-    (
-        "one term, a crash, heartbeats without end",
-        Bounds {
-            terms: 1,
-            beats: None,
-            ..PROMISED
-        },
-        0,
-    ),
-    (
-        "as promised, crowded",
-        Bounds {
-            crowded: true,
-            ..PROMISED
-        },
-        0,
-    ),
-    (
-        "as promised, one heartbeat",
-        Bounds {
-            beats: Some(1),
-            ..PROMISED
-        },
-        0,
-    ),
-];
+const LARGE: [Walk; 1] = [("four terms", FOUR_TERMS, 1_022_102)];
 
 /// Bounds in which mistakes are looked for, one after the other.
 const LADDER: [(&str, Bounds); 8] = [
@@ -302,8 +277,38 @@ fn every_planted_mistake_breaks_a_rule_at_its_bounds_and_not_before() {
     assert_eq!(wrong, [], "found with other bounds than those written down");
 }
 
+/// What is merged is merged rightly: however a state was reached, the same can come of it.
 #[test]
-#[ignore = "it takes hours: make model"]
+fn states_that_are_taken_for_one_have_the_same_successors() {
+    for (name, bounds) in &LADDER[..5] {
+        let cluster = Cluster {
+            bounds: *bounds,
+            bug: None,
+        };
+        let mut known: HashMap<World, HashSet<World>> = HashMap::new();
+        let mut pending = cluster.init_states();
+        let mut compared = 0;
+        while let Some(world) = pending.pop() {
+            let successors = cluster.next_states(&world);
+            let set = successors.iter().cloned().collect();
+            match known.get(&world) {
+                Some(others) => {
+                    assert!(*others == set, "{name}:\n{}", world.standing());
+                    compared += 1;
+                }
+                None => {
+                    known.insert(world, set);
+                    pending.extend(successors);
+                }
+            }
+        }
+        say!("{name}: {} states, {compared} comparisons", known.len());
+        assert!(compared > known.len());
+    }
+}
+
+#[test]
+#[ignore = "it takes long: make model"]
 fn every_state_within_larger_bounds_keeps_every_rule() {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     hold(&LARGE, threads);

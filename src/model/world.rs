@@ -119,7 +119,27 @@ pub struct History {
 
 pub const ONE_LEADER: &str = "a term has one leader";
 pub const SAFETY: &str = "no two nodes apply different entries at one index";
+pub const APPEND_ONLY: &str = "a leader only appends to its log";
 pub const COMMIT_GROWS: &str = "a commit index never goes back";
+
+/// What a leader's step is compared with.
+struct Standing {
+    role: RoleName,
+    term: u64,
+    last_index: u64,
+    last_term: u64,
+}
+
+impl Standing {
+    fn of(core: &Raft) -> Standing {
+        Standing {
+            role: core.role(),
+            term: core.current_term(),
+            last_index: core.log().last_index(),
+            last_term: core.log().last_term(),
+        }
+    }
+}
 
 /// All of it.
 #[derive(Clone, Debug)]
@@ -426,7 +446,16 @@ impl World {
     fn step(&mut self, id: NodeId, asker: Option<&Packet>, input: impl FnOnce(&mut Raft) -> Ready) {
         let node = self.node_mut(id);
         let committed = node.core.commit_index();
+        let before = Standing::of(&node.core);
         let ready = input(&mut node.core);
+        let after = Standing::of(&node.core);
+        if before.role == RoleName::Leader
+            && (before.role, before.term) == (after.role, after.term)
+            && node.core.log().term_at(before.last_index) != Some(before.last_term)
+        {
+            self.history.broken = Some(APPEND_ONLY);
+        }
+        let node = &self.nodes[id as usize - 1];
         if node.core.commit_index() < committed {
             self.history.broken = Some(COMMIT_GROWS);
         }
@@ -503,9 +532,9 @@ impl World {
         }
     }
 
-    /// Everything that can make a difference, the same for two worlds that differ in names only:
-    /// of all orders of the nodes, the one with the smallest bytes. Those that already differ in
-    /// something without names have their places by that.
+    /// Everything that can make a difference, which the order of packets does not. It is the same for
+    /// two worlds that differ in names only: of all orders of the nodes, the one with the smallest
+    /// bytes. Those that already differ in something without names have their places by that.
     fn view(&self) -> Box<[u8]> {
         let mut order: Vec<NodeId> = (1..=self.nodes.len() as u64).collect();
         let rank = |id: &NodeId| self.node(*id).rank();
@@ -606,10 +635,15 @@ impl Node {
             view.number(save.entries.first().map_or(0, |entry| entry.index));
             view.entries(&save.entries);
         }
+        let held = held
+            .iter()
+            .map(|(needs, packet)| (needs, packet.view(world, view.order)));
+        let mut held: Vec<_> = held.collect();
+        held.sort_unstable();
         view.number(held.len() as u64);
         for (needs, packet) in held {
             view.number(*needs as u64);
-            view.bytes.extend(packet.view(world, view.order));
+            view.bytes.extend(packet);
         }
     }
 }
