@@ -58,6 +58,7 @@ fuzz:
 	    $(CARGO) +nightly fuzz run "$$target" "fuzz/corpus/$$target" "fuzz/seeds/$$target" -- \
 	        -dict="fuzz/dict/$$target.dict" -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) || exit 1; \
 	done
+
 million:
 	$(CARGO) bench --bench million
 

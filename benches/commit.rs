@@ -93,6 +93,7 @@ fn cluster(folder: &Path, kept: Kept) -> (Vec<Node>, String) {
             on_failure: Box::new(|reason| panic!("{reason}")),
             orders_log: OrdersLog::create(&folder.join(&node.name)).unwrap(),
             log: NodeLog::off(),
+            trace: None,
             max_connections: 256,
         })
         .unwrap()

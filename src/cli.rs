@@ -14,6 +14,7 @@ mod embedded;
 mod inspect;
 mod node_args;
 mod play;
+mod replay;
 mod serve;
 mod sim;
 mod start;
@@ -69,6 +70,7 @@ enum Command {
     Status(status::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
+    Replay(replay::Args),
     Sim(sim::Args),
 }
 
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
+        Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Sim(args)) => sim::run(&args),
     };
     match result {

@@ -10,6 +10,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Longest client id, in bytes.
 pub const MAX_CLIENT_BYTES: usize = 64;
 
@@ -20,7 +22,7 @@ pub const MAX_TEXT_BYTES: usize = 512 * 1024;
 pub const MAX_SERIAL: u64 = i64::MAX as u64;
 
 /// One request of one client: an intention, not yet an entry.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Command {
     /// Who asks: 1 to 64 printable characters, chosen by the client, unique among clients.
     pub client: String,

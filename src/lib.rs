@@ -17,6 +17,7 @@
 //! | [`bot`] | a player without a person |
 //! | [`sim`] | the deterministic simulator |
 //! | [`node`] | a node: the driver, and the threads that run it |
+//! | [`trace`] | what a core was told, written down and done again |
 //! | [`rpc`] | XML-RPC: documents, messages, methods, server, client |
 //! | [`orders_log`], [`logging`] | orders.log and node.log |
 //! | [`storage`] | what survives a node |
@@ -46,4 +47,5 @@ pub mod sim;
 pub mod snapshot;
 pub mod status;
 pub mod storage;
+pub mod trace;
 pub mod ui;

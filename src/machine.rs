@@ -134,6 +134,13 @@ impl Sessions {
         self.clients.get(client)?.answers.get(&serial)
     }
 
+    /// Whether a session that had a command after the entry at `index` may have made room for
+    /// others.
+    fn may_have_forgotten(&self, index: u64) -> bool {
+        let oldest = self.by_age.first();
+        self.clients.len() == MAX_SESSIONS && oldest.is_some_and(|(last, _)| *last > index)
+    }
+
     /// The session of `client`, now the youngest. Makes room for it when it is new.
     fn touch(&mut self, client: &str, index: u64) -> &mut Session {
         if !self.clients.contains_key(client)
@@ -200,6 +207,12 @@ impl<S: StateMachine> Machine<S> {
     /// What this command was answered, if it was applied and is remembered.
     pub fn answer(&self, client: &str, serial: u64) -> Option<&Answer> {
         self.sessions.answer(client, serial)
+    }
+
+    /// Whether a command that was applied after the entry at `index` may not be remembered any
+    /// more.
+    pub fn may_have_forgotten(&self, index: u64) -> bool {
+        self.sessions.may_have_forgotten(index)
     }
 
     /// The application, to look at.

@@ -19,6 +19,7 @@
 //! | driver | runs [`driver::Driver`] and carries its actions out | `runner` |
 //! | disk | makes saves durable, as many at a time as have gathered | `disk` |
 //! | peer x (n-1) | one call at a time to its peer | `peer` |
+//! | trace, if there is one | takes the trace to the disk | [`crate::trace::file`] |
 //! | HTTP | reads a question, waits for the answer, writes it | `endpoint`, [`crate::rpc::http`] |
 //!
 //! A node whose disk fails ends: it tells whoever started it, and answers nothing any more.
@@ -56,6 +57,7 @@ use crate::rpc::codec;
 use crate::rpc::http::{Limits, Server};
 use crate::snapshot::{self, Document};
 use crate::storage::{Recovered, Storage};
+use crate::trace::{Recorder, TraceFile};
 
 use driver::{Driver, Parts, Peer};
 use queues::{Commands, Orders};
@@ -84,6 +86,8 @@ pub struct Setup<'a> {
     pub orders_log: OrdersLog,
     /// The node's node.log.
     pub log: NodeLog,
+    /// Where the node writes down what its core is told, if anywhere.
+    pub trace: Option<TraceFile>,
     /// Most connections to serve at once; fewer where the process may open fewer files.
     pub max_connections: usize,
 }
@@ -108,6 +112,7 @@ impl Node {
             on_failure,
             orders_log,
             log,
+            trace,
             max_connections,
         } = setup;
         let _guard = log.enter();
@@ -133,7 +138,7 @@ impl Node {
         let game = Game::new(config.nodes.iter().map(|n| (n.id, n.name.clone())));
         let machine = restored(game, snapshot.as_ref()).map_err(io::Error::other)?;
         let core = core_config(config, node, machine.state());
-        let driver = Driver::new(Parts {
+        let mut driver = Driver::new(Parts {
             raft: Raft::new(core, hard_state, snapshot, entries),
             machine,
             snapshot_entries: config.storage.snapshot_entries,
@@ -145,6 +150,9 @@ impl Node {
                 .collect(),
             has_view: view.is_some(),
         });
+        if let Some(trace) = trace {
+            driver.record(Recorder::new(trace));
+        }
 
         let (inbox, events) = mpsc::channel();
         let mut threads = Vec::new();
@@ -242,6 +250,8 @@ fn core_config(config: &Config, node: &NodeConfig, game: &Game) -> raft::Config 
         voters: config.nodes.iter().map(|node| node.id).collect(),
         election_timeout: config.cluster.election_timeout_ms,
         heartbeat: config.cluster.heartbeat_ms,
+        pre_vote: true,
+        check_quorum: true,
         seed: rand::random(),
         max_batch_entries: codec::MAX_BATCH_ENTRIES,
         max_batch_bytes: codec::MAX_BATCH_BYTES,

@@ -27,6 +27,7 @@
 
 mod verify;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -41,6 +42,9 @@ pub const FILE_NAME: &str = "orders.log";
 pub const MAX_WAITING: usize = 16 << 20;
 /// How many bytes are gathered before they are written without being asked to.
 const BUFFER: usize = 64 << 10;
+/// Of so many bytes at its end, the lines are remembered when a file is resumed. What a node
+/// applies anew is compared with them, so that another game's file is noticed at once.
+const RECENT: usize = 1 << 20;
 
 /// Writes orders.log.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub struct OrdersLog<W: Write = File> {
     path: PathBuf,
     /// Index and digest of the last line of an earlier run.
     resumed: (u64, String),
+    /// The same of the lines before it, as far back as a node may go.
+    before: BTreeMap<u64, String>,
     /// What the file does not have yet.
     waiting: Vec<u8>,
     problem: Option<String>,
@@ -64,16 +70,7 @@ impl OrdersLog {
     pub fn create(dir: &Path) -> io::Result<OrdersLog> {
         fs::create_dir_all(dir)?;
         let path = dir.join(FILE_NAME);
-        let file = loop {
-            match File::create_new(&path) {
-                Ok(file) => break file,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    move_aside(dir, &path)?
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        Ok(OrdersLog::new(file, path))
+        Ok(OrdersLog::new(create_beside(&path)?, path))
     }
 
     /// Goes on with the orders.log in `dir`, of a node that has not forgotten what it says; starts
@@ -104,6 +101,10 @@ impl OrdersLog {
         }
         let mut log = OrdersLog::new(file, path);
         log.resumed = last;
+        let recent = &tail[whole.saturating_sub(RECENT)..whole];
+        let lines = recent.split(|&b| b == b'\n');
+        // The first one may have been cut, and to compare with half a digest would be wrong.
+        log.before = lines.skip(1).filter_map(parse_order).collect();
         Ok(log)
     }
 
@@ -117,6 +118,7 @@ impl OrdersLog {
             file: None,
             path,
             resumed: (0, String::new()),
+            before: BTreeMap::new(),
             waiting: Vec::new(),
             problem: Some(problem),
         }
@@ -130,6 +132,7 @@ impl<W: Write> OrdersLog<W> {
             file: Some(writer),
             path,
             resumed: (0, String::new()),
+            before: BTreeMap::new(),
             waiting: Vec::new(),
             problem: None,
         }
@@ -143,16 +146,24 @@ impl<W: Write> OrdersLog<W> {
         }
         let (last_index, last_digest) = &self.resumed;
         if order.index <= *last_index {
-            if order.index == *last_index && order.digest != *last_digest {
+            let known = match order.index == *last_index {
+                true => Some(last_digest),
+                false => self.before.get(&order.index),
+            };
+            if let Some(known) = known
+                && order.digest != *known
+            {
                 self.end(format!(
-                    "{} is another game's: line {last_index} says {last_digest} and not {}; move \
-                     it away and start the node again",
+                    "{} is another game's: of index {} it says {known} and not {}; move it away \
+                     and start the node again",
                     self.path.display(),
+                    order.index,
                     order.digest
                 ));
             }
             return;
         }
+        self.before = BTreeMap::new();
         self.waiting.extend_from_slice(order.line().as_bytes());
         self.waiting.push(b'\n');
         if self.problem.is_none() && self.waiting.len() >= BUFFER {
@@ -218,6 +229,7 @@ impl<W: Write> OrdersLog<W> {
         self.problem = Some(problem);
         self.file = None;
         self.waiting = Vec::new();
+        self.before = BTreeMap::new();
     }
 }
 
@@ -232,7 +244,11 @@ fn last_order(lines: &[u8], from_start: bool) -> Option<(u64, String)> {
     let Some(line) = lines.strip_suffix(b"\n") else {
         return from_start.then(|| (0, String::new()));
     };
-    let line = line.rsplit(|&b| b == b'\n').next()?;
+    parse_order(line.rsplit(|&b| b == b'\n').next()?)
+}
+
+/// Index and digest of a line without its line break.
+fn parse_order(line: &[u8]) -> Option<(u64, String)> {
     let mut columns = str::from_utf8(line).ok()?.split('\t');
     let index = columns.next()?.parse().ok()?;
     let digest = columns.nth(3)?.to_string();
@@ -253,19 +269,39 @@ fn write_most(file: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
     (written, Ok(()))
 }
 
+/// Makes a new file. An earlier one stays beside it as FILE.1, FILE.2 and so on, the latest with the
+/// highest number.
+pub(crate) fn create_beside(path: &Path) -> io::Result<File> {
+    loop {
+        match File::create_new(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => move_aside(path)?,
+            result => return result,
+        }
+    }
+}
+
 /// Renames the file to the first free number after all that are taken.
-fn move_aside(dir: &Path, path: &Path) -> io::Result<()> {
+fn move_aside(path: &Path) -> io::Result<()> {
+    let (Some(dir), Some(own)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    };
+    let dir = match dir.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => dir,
+    };
     let mut number = 1;
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
         let taken = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(FILE_NAME)?.strip_prefix('.'))
+            .as_encoded_bytes()
+            .strip_prefix(own.as_encoded_bytes())
+            .and_then(|rest| str::from_utf8(rest).ok()?.strip_prefix('.'))
             .and_then(|number| number.parse::<u32>().ok());
         number = number.max(taken.map_or(0, |taken| taken.saturating_add(1)));
     }
     // A rename would replace a file made since; a name that we have just made is ours to replace.
-    let aside = dir.join(format!("{FILE_NAME}.{number}"));
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{number}"));
     File::create_new(&aside)?;
     let Err(error) = fs::rename(path, &aside) else {
         return Ok(());

@@ -116,6 +116,8 @@ pub enum Bug {
     LogKeptOverSnapshot,
     /// A snapshot leaves out which commands were applied.
     SessionsLeftOut,
+    /// A vote that is only asked for in advance is given in earnest.
+    PreVoteInEarnest,
     /// Of several who wait for one command, only the first is answered.
     WaiterForgotten,
 }

@@ -23,14 +23,16 @@
 //! Time is a number of milliseconds that never goes back. `tick` tells it; the other inputs happen
 //! at the time told last; [`Raft::deadline`] says when the next `tick` has something to do.
 //!
+//! What goes in and comes out is plain data, which serde can write; the core itself never does. That
+//! is for [`trace`](crate::trace), which runs a core again over what it was told.
+//!
 //! Where to read on: `election` (5.2, 5.4.1), `replication` (5.3, 5.4.2), `snapshot` (7), [`log`],
 //! `progress` and [`quorum`] (the leaves), [`message`] and [`ready`] (what goes in and out).
 //!
 //! Caveats:
 //! - Membership is static. A request from anyone else is refused and changes nothing.
-//! - A leader that has lost contact with the majority goes on believing that it leads until it
-//!   hears of a higher term. It commits nothing meanwhile.
-//! - There is no pre-vote: a node that comes back from a partition forces one election.
+//! - A leader that has lost contact with the majority goes on believing that it leads for up to an
+//!   election timeout. It commits nothing meanwhile.
 //! - The core trusts what it is told of saves: a disk that lies is not tolerated, and a node that
 //!   returns without its term, vote and log is a different node under an old name (the paper's
 //!   failure model excludes it; a majority of such nodes can lose committed entries).
@@ -41,9 +43,11 @@ use std::sync::Arc;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
 
+mod bytes;
 mod election;
 pub mod log;
 pub mod message;
@@ -67,7 +71,7 @@ use snapshot::Staged;
 pub type NodeId = u64;
 
 /// What a core must know before it starts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
     /// This node.
     pub id: NodeId,
@@ -77,14 +81,20 @@ pub struct Config {
     pub election_timeout: (u64, u64),
     /// Longest silence of a leader, in milliseconds; well below the shortest election timeout.
     pub heartbeat: u64,
+    /// A node asks who would vote for it before it enters a new term (PreVote, dissertation 9.6), so
+    /// that one who comes back from behind a broken link disturbs nobody.
+    pub pre_vote: bool,
+    /// A leader that hears no majority for an election timeout steps down, and whoever hears a
+    /// leader gives no vote (CheckQuorum and the rule of dissertation 4.2.3; 6.2).
+    pub check_quorum: bool,
     /// Seeds the election timeouts.
     pub seed: u64,
     /// Most entries in one AppendEntries, so that every peer can decode it.
     pub max_batch_entries: usize,
     /// Most encoded bytes in one AppendEntries. A single entry may exceed it.
     pub max_batch_bytes: usize,
-    /// How many entries beyond its commit index fill a leader up. What is proposed at once while it
-    /// is not full is taken as a whole.
+    /// How many entries that are not committed, or not on its own disk, fill a leader up. What is
+    /// proposed at once while it is not full is taken as a whole.
     pub max_uncommitted: u64,
     /// Most bytes of a snapshot in one InstallSnapshot.
     pub max_part_bytes: usize,
@@ -94,6 +104,7 @@ pub struct Config {
     /// on from the snapshot's end.
     pub keep_while_sending: u64,
     /// Asked before a leader's snapshot takes the place of anything.
+    #[serde(skip)]
     pub check_snapshot: CheckSnapshot,
 }
 
@@ -103,6 +114,15 @@ pub struct CheckSnapshot(pub Arc<Check>);
 
 type Check = dyn Fn(&Snapshot) -> Result<(), String> + std::marker::Send + Sync;
 
+impl Default for CheckSnapshot {
+    /// Refuses every snapshot: who forgets to give a check is not to find out by a broken machine.
+    fn default() -> CheckSnapshot {
+        CheckSnapshot(Arc::new(|_| {
+            Err("nobody can read snapshots here".to_string())
+        }))
+    }
+}
+
 impl fmt::Debug for CheckSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CheckSnapshot")
@@ -110,7 +130,8 @@ impl fmt::Debug for CheckSnapshot {
 }
 
 /// How a node's disk stands, as far as elections are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Disk {
     /// Everything is saved.
     Ready,
@@ -160,7 +181,7 @@ pub struct Raft {
 }
 
 /// Where proposed commands stand in the log: at `index`, `index + 1`, ... in the order given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Proposed {
     /// The leader's term.
     pub term: u64,
@@ -169,16 +190,18 @@ pub struct Proposed {
 }
 
 /// Why a proposal was not taken. Nothing was appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NotProposed {
     /// This node does not lead; it may know who does.
     NotLeader(Option<NodeId>),
-    /// Too many entries wait to be committed.
+    /// Too many entries wait to be committed, or for this node's disk.
     Full,
 }
 
 /// Why a request was not processed. It changed no term and reset no timer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rejected {
     /// The sender is no member of this cluster, or is this very node.
     NotAMember(NodeId),
@@ -259,6 +282,7 @@ impl Raft {
             last_applied: covered,
             role: Role::Follower(Follower {
                 leader: None,
+                heard_at: 0,
                 election_deadline: 0,
             }),
             staged: None,
@@ -281,34 +305,48 @@ impl Raft {
     pub fn tick(&mut self, now: u64) -> Ready {
         check!(now >= self.now, "time does not go back");
         self.now = now;
-        match &mut self.role {
-            Role::Follower(Follower {
-                election_deadline, ..
-            })
-            | Role::Candidate(Candidate {
-                election_deadline, ..
-            }) if now >= *election_deadline => match self.disk {
-                Disk::Ready => self.become_candidate(),
-                Disk::Busy | Disk::Full => self.postpone_election(),
-            },
+        let is_due = self.election_deadline().is_some_and(|at| now >= at);
+        match &self.role {
+            Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) if is_due => {
+                match self.disk {
+                    Disk::Ready if self.config.pre_vote => self.become_pre_candidate(),
+                    Disk::Ready => self.become_candidate(),
+                    Disk::Busy | Disk::Full => self.postpone_election(),
+                }
+            }
             Role::Follower(_) => {}
-            Role::Candidate(_) => self.ask_for_votes_again(),
+            Role::PreCandidate(_) | Role::Candidate(_) => self.ask_for_votes_again(),
+            Role::Leader(leader) if now >= self.quorum_deadline(leader) => self.lose_the_lead(),
             Role::Leader(_) => self.replicate(),
         }
         self.finish()
+    }
+
+    fn election_deadline(&self) -> Option<u64> {
+        match &self.role {
+            Role::Follower(follower) => Some(follower.election_deadline),
+            Role::PreCandidate(candidate) | Role::Candidate(candidate) => {
+                Some(candidate.election_deadline)
+            }
+            Role::Leader(_) => None,
+        }
     }
 
     /// When the next `tick` has something to do; `None`: only after another input.
     pub fn deadline(&self) -> Option<u64> {
         match &self.role {
             Role::Follower(follower) => Some(follower.election_deadline),
-            Role::Candidate(candidate) => Some(candidate.election_deadline.min(candidate.retry_at)),
+            Role::PreCandidate(candidate) | Role::Candidate(candidate) => {
+                Some(candidate.election_deadline.min(candidate.retry_at))
+            }
             Role::Leader(leader) => leader
                 .progress
                 .values()
                 .filter(|progress| progress.in_flight.is_none())
                 .map(|progress| progress.heartbeat_at)
-                .min(),
+                .chain([self.quorum_deadline(leader)])
+                .min()
+                .filter(|&at| at < u64::MAX),
         }
     }
 
@@ -317,10 +355,14 @@ impl Raft {
         &mut self,
         commands: impl IntoIterator<Item = Arc<Command>>,
     ) -> Result<(Proposed, Ready), NotProposed> {
-        let Role::Leader(_) = &self.role else {
+        let Role::Leader(leader) = &self.role else {
             return Err(NotProposed::NotLeader(self.leader()));
         };
-        if self.log.last_index() - self.commit_index >= self.config.max_uncommitted {
+        // Followers commit without this node's disk. While that hangs, saves and log would grow.
+        let done = self
+            .commit_index
+            .min(leader.saved_index.max(leader.began_at));
+        if self.log.last_index() - done >= self.config.max_uncommitted {
             return Err(NotProposed::Full);
         }
         let proposed = Proposed {
@@ -364,7 +406,9 @@ impl Raft {
 
     /// Processes a peer's answer to the request named `call`.
     pub fn reply(&mut self, from: NodeId, call: CallId, reply: Reply) -> Ready {
-        if !self.believes(reply.term()) || reply.term() < self.current_term {
+        // Who lags behind can say all the same for whom it would vote.
+        let is_late = reply.term() < self.current_term && !self.has_asked_for_pre_vote(from, call);
+        if !self.believes(reply.term()) || is_late {
             return self.lost(from, call);
         }
         if reply.term() > self.current_term {
@@ -382,7 +426,7 @@ impl Raft {
     pub fn lost(&mut self, to: NodeId, call: CallId) -> Ready {
         match &mut self.role {
             Role::Follower(_) => {}
-            Role::Candidate(candidate) => {
+            Role::PreCandidate(candidate) | Role::Candidate(candidate) => {
                 if candidate.asked.get(&to) == Some(&call) {
                     candidate.asked.remove(&to);
                 }
@@ -447,7 +491,7 @@ impl Raft {
     pub fn leader(&self) -> Option<NodeId> {
         match &self.role {
             Role::Follower(follower) => follower.leader,
-            Role::Candidate(_) => None,
+            Role::PreCandidate(_) | Role::Candidate(_) => None,
             Role::Leader(_) => Some(self.config.id),
         }
     }
@@ -522,32 +566,44 @@ impl Raft {
                 self.voted_for = None;
             }
         }
-        let election_deadline = match &self.role {
-            Role::Follower(Follower {
-                election_deadline, ..
-            })
-            | Role::Candidate(Candidate {
-                election_deadline, ..
-            }) => *election_deadline,
-            Role::Leader(_) => self.draw_election_deadline(),
-        };
+        let election_deadline = self.election_deadline();
         self.role = Role::Follower(Follower {
             leader,
-            election_deadline,
+            heard_at: self.now,
+            election_deadline: election_deadline.unwrap_or_else(|| self.draw_election_deadline()),
         });
     }
 
     /// Waits for another election timeout, in the same term and role.
     fn postpone_election(&mut self) {
         let deadline = self.draw_election_deadline();
-        if let Role::Follower(Follower {
-            election_deadline, ..
-        })
-        | Role::Candidate(Candidate {
-            election_deadline, ..
-        }) = &mut self.role
-        {
-            *election_deadline = deadline;
+        match &mut self.role {
+            Role::Follower(follower) => follower.election_deadline = deadline,
+            Role::PreCandidate(candidate) | Role::Candidate(candidate) => {
+                candidate.election_deadline = deadline;
+            }
+            Role::Leader(_) => {}
+        }
+    }
+
+    /// Asks who would vote for this node in the next term. Follows nobody meanwhile, and is in the
+    /// same term with the same vote.
+    fn become_pre_candidate(&mut self) {
+        self.role = Role::PreCandidate(self.new_candidate());
+        self.ask_for_votes();
+        self.count_votes();
+    }
+
+    /// A candidate that has only its own vote. It is counted at once, though not yet saved: the
+    /// requests leave after the save, so any other vote comes later; and what a lone voter appends
+    /// is saved after its vote.
+    fn new_candidate(&mut self) -> Candidate {
+        Candidate {
+            votes: BTreeSet::from([self.config.id]),
+            asked: Default::default(),
+            answered: Default::default(),
+            retry_at: self.now + self.config.heartbeat,
+            election_deadline: self.draw_election_deadline(),
         }
     }
 
@@ -560,15 +616,7 @@ impl Raft {
         self.current_term += 1;
         self.staged = None;
         self.voted_for = Some(self.config.id);
-        self.role = Role::Candidate(Candidate {
-            // Counted at once, though not yet saved: the requests leave after the save, so any
-            // other vote comes later; and what a lone voter appends is saved after its vote.
-            votes: BTreeSet::from([self.config.id]),
-            asked: Default::default(),
-            answered: Default::default(),
-            retry_at: self.now + self.config.heartbeat,
-            election_deadline: self.draw_election_deadline(),
-        });
+        self.role = Role::Candidate(self.new_candidate());
         self.ask_for_votes();
         self.count_votes();
     }
@@ -588,6 +636,7 @@ impl Raft {
                 .map(|peer| (peer, progress::Progress::new(last_index, self.now)))
                 .collect(),
             saved_index: 0,
+            began_at: last_index,
         });
         if !planted!(NoNoop) {
             self.append_own(Payload::Noop);

@@ -47,6 +47,10 @@ use crate::raft::{MAX_TERM, NodeId, Snapshot};
 /// about half of it.
 pub const MAX_BYTES: usize = 256 << 20;
 
+/// The largest last index that is believed. The store reads no index above [`MAX_TERM`], and the log
+/// is to go on after the snapshot.
+const MAX_INDEX: u64 = MAX_TERM / 2;
+
 /// The state machine after the entry at `last_index`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
@@ -222,8 +226,7 @@ impl Document {
         if document.last_index == 0 || document.last_term == 0 {
             return Err("it covers no entry".to_string());
         }
-        // Indexes have the limit of terms here: there is room after the last one.
-        if document.last_index > MAX_TERM || document.last_term > MAX_TERM {
+        if document.last_index > MAX_INDEX || document.last_term > MAX_TERM {
             return Err("its last entry is out of range".to_string());
         }
         Ok(document)
@@ -419,11 +422,11 @@ mod tests {
     #[test]
     fn what_no_client_could_be_told_is_refused_whatever_the_checksum() {
         assert!(forged(25, "a", 3).is_ok());
-        assert!(forged(MAX_TERM, "a", 3).is_ok());
+        assert!(forged(MAX_INDEX, "a", 3).is_ok());
         let refused = |document: Result<_, String>| document.unwrap_err();
         assert!(refused(forged(25, "a", 4)).contains("answered out of range"));
         assert!(refused(forged(25, "a", 0)).contains("answered out of range"));
-        for index in [MAX_TERM + 1, i64::MAX as u64, u64::MAX] {
+        for index in [MAX_INDEX + 1, MAX_TERM, i64::MAX as u64, u64::MAX] {
             assert_eq!(
                 refused(forged(index, "a", 3)),
                 "its last entry is out of range"

@@ -100,7 +100,8 @@ pub trait Storage: Send {
     /// returns `Ok`.
     ///
     /// On [`SaveError::Full`] the rest stays, to be tried again; the latest term and vote among
-    /// them are durable all the same, because their room is reserved.
+    /// them are durable all the same, because their room is reserved. Only on a disk that never
+    /// writes in place may these be refused as well, and then stay in the saves.
     fn save_all(&mut self, saves: &mut Vec<Save>) -> Result<(), SaveError>;
 
     /// Nothing has been saved for a while: time for what can wait.

@@ -69,7 +69,9 @@ fn write(dir: &Path, name: &str, text: &str) {
 #[test]
 fn help_is_on_the_standard_output_with_examples_and_exits_with_0() {
     let dir = tempfile::tempdir().unwrap();
-    for command in ["", "play", "serve", "attack", "status", "verify", "sim"] {
+    for command in [
+        "", "play", "serve", "attack", "status", "verify", "replay", "sim",
+    ] {
         let arguments: Vec<&str> = [command, "--help"]
             .into_iter()
             .filter(|a| !a.is_empty())
@@ -108,6 +110,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         ("status --to 127.0.0.1:0", "65535"),
         ("verify", "DIR"),
         ("verify a b", "b"),
+        ("replay", "FILE"),
         ("sim", "--seed"),
         ("sim --seed -1", "-1"),
         ("sim --seed 1 --seeds 0", "0"),

@@ -65,13 +65,14 @@ fn request() -> impl Strategy<Value = PeerRequest> {
                 }))
             },
         );
-    let vote = (number(), number(), number(), number()).prop_map(
-        |(term, candidate_id, last_log_index, last_log_term)| {
+    let vote = (number(), number(), number(), number(), any::<bool>()).prop_map(
+        |(term, candidate_id, last_log_index, last_log_term, pre_vote)| {
             PeerRequest::Raft(Request::RequestVote(RequestVote {
                 term,
                 candidate_id,
                 last_log_index,
                 last_log_term,
+                pre_vote,
             }))
         },
     );

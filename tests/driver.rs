@@ -8,10 +8,13 @@ use raftian::command::Command;
 use raftian::game::Game;
 use raftian::machine::Machine;
 use raftian::node::driver::{Driver, Parts};
-use raftian::node::event::{Action, Event, Question, Refusal, Response};
+use raftian::node::event::{
+    Action, Event, ForwardReply, PeerReply, PeerRequest, Question, Refusal, Response,
+};
 use raftian::node::queues::Update;
 use raftian::raft::{
-    CheckSnapshot, Config, Log, Payload, Raft, Reply, Request, RequestVote, Save, Snapshot,
+    AppendEntries, CheckSnapshot, Config, Entry, Log, Payload, Raft, Reply, Request, RequestVote,
+    Save, Snapshot,
 };
 use raftian::rpc::codec::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_PART_BYTES};
 use raftian::snapshot::{self, Document};
@@ -38,6 +41,8 @@ impl Alone {
             voters: BTreeSet::from_iter(voters.iter().copied()),
             election_timeout: (150, 300),
             heartbeat: 50,
+            pre_vote: false,
+            check_quorum: false,
             seed: 1,
             max_batch_entries: MAX_BATCH_ENTRIES,
             max_batch_bytes: MAX_BATCH_BYTES,
@@ -191,6 +196,7 @@ fn a_full_disk_takes_no_commands_and_leads_nobody_and_votes_all_the_same() {
             candidate_id: 2,
             last_log_index: 0,
             last_log_term: 0,
+            pre_vote: false,
         }))
     };
     // It has campaigned, and that save is done. The next one finds no room.
@@ -222,6 +228,27 @@ fn a_full_disk_takes_no_commands_and_leads_nobody_and_votes_all_the_same() {
         .driver
         .handle(now, Event::Asked(2, Question::Submit(command.clone())));
     assert_eq!(answers(&actions), [(2, Err(Refusal::DiskFull))]);
+
+    // Nobody is kept waiting for an acknowledgement that cannot come.
+    let append = AppendEntries {
+        term: 5,
+        leader_id: 2,
+        prev_log_index: 0,
+        prev_log_term: 0,
+        entries: vec![Entry {
+            index: 1,
+            term: 5,
+            payload: Payload::Noop,
+        }],
+        leader_commit: 0,
+    };
+    let append = Question::Raft(Request::AppendEntries(append));
+    let actions = node.driver.handle(now, Event::Asked(4, append));
+    assert!(answers(&actions).is_empty());
+    let number = number + 1;
+    let actions = node.driver.handle(now, Event::DiskFull(number));
+    assert_eq!(answers(&actions), [(4, Err(Refusal::DiskFull))]);
+
     let term = node.driver.raft().current_term();
     let _ = node.driver.tick(now + 10_000);
     assert_eq!(node.driver.raft().current_term(), term);
@@ -276,4 +303,72 @@ fn whoever_waits_for_a_command_that_a_snapshot_covers_is_answered() {
         node.driver.machine().digest(),
         leader.driver.machine().digest()
     );
+}
+
+#[test]
+fn a_command_that_a_snapshot_may_have_forgotten_is_not_sent_again() {
+    use raftian::machine::MAX_SESSIONS;
+    use raftian::raft::{AppendEntries, InstallSnapshot};
+    // A leader elsewhere has applied the command, and after it those of so many other clients that
+    // the first one's session had to make room.
+    let mut leader = Alone::with(&[1], MAX_SESSIONS as u64 + 2);
+    let command = Command::new("c", 7, "attack 1").unwrap();
+    let _ = leader.handle(Event::Asked(0, Question::Submit(command.clone())));
+    for other in 1..=MAX_SESSIONS as u64 {
+        let command = Command::new(format!("other {other}"), 1, "attack 1").unwrap();
+        let _ = leader.handle(Event::Asked(other, Question::Submit(command)));
+    }
+    let _ = leader.handle(Event::Asked(9_999, Question::State));
+    let snapshot: &Snapshot = leader.driver.raft().snapshot().unwrap();
+    assert_eq!(leader.driver.machine().answer("c", 7), None);
+
+    let mut node = Alone::with(&[1, 2, 3], 10_000);
+    let term = node.driver.raft().current_term() + 1;
+    let heartbeat = Request::AppendEntries(AppendEntries {
+        term,
+        leader_id: 2,
+        prev_log_index: 0,
+        prev_log_term: 0,
+        entries: Vec::new(),
+        leader_commit: 0,
+    });
+    let _ = node.handle(Event::Asked(1, Question::Raft(heartbeat)));
+    let actions = node.handle(Event::Asked(2, Question::Submit(command)));
+    let forwarded = |actions: &[Action<u64>]| {
+        actions.iter().find_map(|action| match action {
+            Action::Send {
+                call,
+                request: PeerRequest::Forward(_),
+                ..
+            } => Some(*call),
+            _ => None,
+        })
+    };
+    let _ = node.handle(Event::Answered {
+        from: 2,
+        call: forwarded(&actions).unwrap(),
+        reply: PeerReply::Forward(ForwardReply::Appended { term, index: 2 }),
+        rtt_ms: None,
+    });
+    let install = Request::InstallSnapshot(InstallSnapshot {
+        term,
+        leader_id: 2,
+        last_included_index: snapshot.last_index,
+        last_included_term: snapshot.last_term,
+        offset: 0,
+        data: snapshot.data.to_vec(),
+        done: true,
+    });
+    let actions = node.handle(Event::Asked(3, Question::Raft(install)));
+    assert_eq!(forwarded(&actions), None);
+    let told = actions
+        .iter()
+        .any(|action| matches!(action, Action::Answer(2, Err(Refusal::OutcomeUnknown))));
+    assert!(told, "{actions:?}");
+    for _ in 0..100 {
+        assert_eq!(
+            forwarded(&node.handle(Event::Asked(4, Question::State))),
+            None
+        );
+    }
 }

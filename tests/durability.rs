@@ -540,7 +540,7 @@ fn a_full_disk_of_1_mb_stops_one_node_until_there_is_room_and_loses_nothing() {
     let words = with_small_disk(&cluster.data(1));
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     // The most impatient one becomes the leader.
-    cluster.launch(1, &words, &[]);
+    cluster.launch(1, &words, &["--max-connections", "24"]);
     cluster.wait_until_ready(1);
     cluster.set_timing(SLOW);
     for id in 2..=5 {

@@ -304,6 +304,24 @@ mod resuming {
             other
         );
     }
+
+    #[test]
+    fn a_longer_file_of_another_game_is_noticed_at_the_first_order_that_is_applied_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("orders.log"), lines(900)).unwrap();
+        let mut log = OrdersLog::resume(dir.path()).unwrap();
+        let orders = orders(50);
+        log.append(&orders[48]);
+        assert_eq!(log.problem(), None);
+        log.append(&Order {
+            digest: "0123456789abcdef".to_string(),
+            ..orders[49].clone()
+        });
+        assert!(log.problem().unwrap().contains("another game"));
+        drop(log);
+        let text = fs::read_to_string(dir.path().join("orders.log")).unwrap();
+        assert_eq!(text, lines(900));
+    }
 }
 
 mod verifying {

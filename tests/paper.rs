@@ -124,6 +124,7 @@ fn vote(from: NodeId, term: u64, last: (u64, u64)) -> Request {
         candidate_id: from,
         last_log_index: last.0,
         last_log_term: last.1,
+        pre_vote: false,
     })
 }
 

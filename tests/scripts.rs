@@ -7,7 +7,7 @@
 //! instead; read the difference before you believe it.
 //!
 //! ```text
-//! cluster N [slow] [batch=N] [backlog=N] [part=N] [lag=N]
+//! cluster N [slow] [batch=N] [backlog=N] [part=N] [lag=N] [pre-vote] [check-quorum]
 //!                        N new nodes; slow: saves finish when told to; part: most bytes of a
 //!                        snapshot at once; lag: how many entries more are kept while one is sent
 //! disk 2 term=3 [vote=1] [log=1,1,3]       node 2 starts again, from a disk that holds this
@@ -31,7 +31,7 @@
 //! partition 1 2 | 3      only nodes of one group can talk
 //! heal                   all can talk to all
 //!
-//! inject 1 vote from=2 term=3 last=1@1                            a forged request arrives,
+//! inject 1 vote from=2 term=3 last=1@1 [pre]                      a forged request arrives,
 //! inject 1 append from=2 term=3 prev=1@1 [log=2,3] [commit=1]     its answer goes nowhere
 //! inject 1 install from=2 term=3 snapshot=5@2 offset=0 data=abc [done]
 //!
@@ -175,6 +175,8 @@ fn execute(cluster: &mut Cluster, command: &str) -> Option<Vec<String>> {
                     option(options, "batch").unwrap_or(config.max_batch_entries);
                 config.max_uncommitted =
                     option(options, "backlog").unwrap_or(config.max_uncommitted);
+                config.pre_vote = options.contains(&"pre-vote");
+                config.check_quorum = options.contains(&"check-quorum");
                 config.max_part_bytes = option(options, "part").unwrap_or(config.max_part_bytes);
                 config.keep_while_sending =
                     option(options, "lag").unwrap_or(config.keep_while_sending);
@@ -281,6 +283,7 @@ fn request(kind: &str, options: &[&str]) -> Option<Request> {
                 candidate_id: from,
                 last_log_index,
                 last_log_term,
+                pre_vote: options.contains(&"pre"),
             })
         }
         "install" => {

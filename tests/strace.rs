@@ -394,6 +394,7 @@ fn good() -> Vec<String> {
             candidate_id,
             last_log_index,
             last_log_term,
+            pre_vote: false,
         })
     };
     let granted = RequestVoteReply {

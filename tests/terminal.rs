@@ -162,13 +162,17 @@ fn the_embedded_game_forgets_itself_unless_it_is_told_where_to_keep_its_data() {
     }
     assert!(dir.path().join("data/bob1/hard-state").exists());
 
-    // A signal ends it as well, and leaves nothing behind.
-    let terminal = Terminal::start_with(dir.path(), &["--no-bots"], &variables);
-    wait_for_leader(&terminal);
-    terminal.signal(Signal::TERM);
-    let mut terminal = terminal;
-    assert_eq!(terminal.exit_code(), 128 + 15);
-    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+    // A signal ends it as well, and leaves nothing behind; two do so at once.
+    for count in [1, 2] {
+        let mut terminal = Terminal::start_with(dir.path(), &["--no-bots"], &variables);
+        wait_for_leader(&terminal);
+        for _ in 0..count {
+            terminal.signal(Signal::TERM);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(terminal.exit_code(), 128 + 15);
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+    }
 }
 
 #[test]

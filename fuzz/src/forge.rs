@@ -45,11 +45,11 @@ pub fn files(bytes: &[u8], help: Help) -> Vec<File> {
             true => File::State(pages(&lines(file, |line, _| {
                 (help != Help::None).then(|| sealed(&unsealed(line)))
             }))),
-            false => File::Log(lines(file, |line, at| match help {
+            false => File::Log(in_length(lines(file, |line, at| match help {
                 Help::None => None,
                 Help::Crc => Some(sealed(&unsealed(line))),
                 Help::All => Some(chain.right(line, at)),
-            })),
+            }))),
         })
         .collect()
 }
@@ -101,6 +101,22 @@ fn pages(lines: &[u8]) -> Vec<u8> {
     }
     out.resize(5 * PAGE, 0);
     out
+}
+
+/// The segment with as many zeros at its end as its first line asks for, if that is not too many.
+fn in_length(mut segment: Vec<u8>) -> Vec<u8> {
+    const MOST: usize = 16 * 1024;
+    let first = segment.split(|&byte| byte == b'\n').next();
+    let length = first.and_then(|line| line.split(|&byte| byte == b'\t').nth(5));
+    let length: Option<usize> = length.and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
+    if let Some(length) = length
+        && length <= MOST
+    {
+        let used = segment.iter().rposition(|&byte| byte != 0);
+        segment.truncate(length.max(used.map_or(0, |last| last + 1)));
+        segment.resize(length.max(segment.len()), 0);
+    }
+    segment
 }
 
 /// Term and vote of a node that has seen every term.

@@ -19,8 +19,9 @@ use super::{cuts, sum};
 /// At how many places an input is cut, of those that are possible.
 const CUTS: usize = 32;
 
-/// Panics unless these bytes are read as promised.
-pub fn check(bytes: &[u8]) {
+/// Panics unless these bytes are read as promised. Says whether they begin with a head that a node
+/// accepts.
+pub fn check(bytes: &[u8]) -> bool {
     let usual = Limits::default();
     let narrow = Limits {
         max_head: 192,
@@ -48,6 +49,7 @@ pub fn check(bytes: &[u8]) {
             }
         }
     }
+    matches!(parse_head(bytes, &Limits::default()), Ok(Some(_)))
 }
 
 fn in_two_pieces(bytes: &[u8], cut: usize, whole: &Result<Option<Head>, Refusal>, limits: &Limits) {

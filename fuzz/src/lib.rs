@@ -17,8 +17,8 @@ pub mod snapshot_reader;
 mod well_formed;
 pub mod xmlrpc;
 
-/// A check of any bytes.
-pub type Check = fn(&[u8]);
+/// A check of any bytes, which says whether they are such as a node takes.
+pub type Check = fn(&[u8]) -> bool;
 
 /// Every target: its name, which is that of its folder in `seeds`, and its check.
 pub const TARGETS: &[(&str, Check)] = &[

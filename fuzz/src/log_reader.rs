@@ -1,8 +1,8 @@
 //! The files of a node's log and of its term and vote, and the folder that they make.
 //!
 //! An input is what these files hold, one after the other: each first line of a segment or of
-//! `hard-state` begins a new file. (`hard-state` is five pages, mostly zeros; here it is its lines,
-//! one for each page.) Files guard themselves with CRCs and digests that no fuzzer guesses, so each
+//! `hard-state` begins a new file. The zeros at a segment's end may be left out, and of the pages of
+//! `hard-state` there are only the lines. Files guard themselves with CRCs and digests that no fuzzer guesses, so each
 //! input is taken three times: as it is; with right CRCs; and with right digests, bases and marks,
 //! too. What makes them right is in [`super::forge`], which shares no code with the program.
 //!
@@ -13,15 +13,18 @@
 //! * **A batch that was never finished is cut off, and nothing else is.** Zeros from anywhere in the
 //!   last batch on, or in place of any sector of it, make a torn end, and whatever came before is
 //!   read as before.
-//! * **Damage is never taken for that.** One bit that is wrong before the last batch makes the
-//!   segment damaged.
+//! * **Damage is never taken for that.** One bit that is wrong before the last batch, or a sector
+//!   that is lost there, makes the segment damaged.
 //!
 //! Of `hard-state`: with one page of a pair of twins bad, it says what it said; with both bad, it is
 //! refused.
 //!
-//! Of the folder: one that is refused is left as it was. One that is taken holds a log whose terms
+//! Of the folder: one that is refused is left as it was. One that is taken without leaving anything
+//! out is right in every sum and every mark. One that is taken holds a log whose terms
 //! do not fall, and after a crash of the machine it holds the same, and needs no repair any more. It
 //! takes a further save, and keeps it.
+
+use std::ops::Range;
 
 use raftian::raft::{Entry, HardState, MAX_TERM, Payload, Save, Snapshot};
 use raftian::storage::segment::{self, Rest, Segment};
@@ -41,8 +44,10 @@ const CUTS: usize = 8;
 /// Sectors are lost or written as a whole.
 const SECTOR: usize = 512;
 
-/// Panics unless these bytes are read as promised.
-pub fn check(bytes: &[u8]) {
+/// Panics unless these bytes are read as promised. Says whether a node could start with them.
+pub fn check(bytes: &[u8]) -> bool {
+    let right = forge::files(bytes, Help::All);
+    let mut taken = false;
     let mut before = Vec::new();
     for help in [Help::None, Help::Crc, Help::All] {
         let files = forge::files(bytes, help);
@@ -55,9 +60,14 @@ pub fn check(bytes: &[u8]) {
                 File::State(bytes) => hard_state(bytes),
             }
         }
-        folder(&files, sum(bytes));
+        let start = folder(&files, sum(bytes));
+        if start == Start::Whole {
+            assert!(files == right, "something in it is wrong");
+        }
+        taken |= start != Start::Refused;
         before = files;
     }
+    taken
 }
 
 fn log(bytes: &[u8]) {
@@ -86,13 +96,17 @@ fn log(bytes: &[u8]) {
     for place in cuts(segment.judged(), sum(bytes), CUTS) {
         let mut damaged = bytes.to_vec();
         damaged[place] ^= 1 << (sum(bytes) % 8);
-        match segment::parse(&damaged) {
-            Err(_) => assert!(place < segment.start, "the records do not depend on it"),
-            Ok(found) => match found.rest {
-                Rest::Damaged { offset, .. } => assert!(offset <= place),
-                rest => panic!("a wrong bit at {place} of {end} makes it {rest:?}"),
-            },
+        if let Ok(found) = segment::parse(&damaged) {
+            assert!(place >= segment.start, "the first line is not as it was");
+            is_damaged(&found, place);
         }
+    }
+}
+
+fn is_damaged(found: &Segment, place: usize) {
+    match &found.rest {
+        Rest::Damaged { offset, .. } => assert!(*offset <= place),
+        rest => panic!("what is wrong at {place} makes it {rest:?}"),
     }
 }
 
@@ -124,7 +138,7 @@ fn unfinished(segment: &Segment, shorter: &[u8], cut: usize) {
     assert!(!matches!(found.rest, Rest::Damaged { .. }), "cut at {cut}");
 }
 
-/// The last batch has been written but for one sector.
+/// All has been written but for one sector.
 fn lost_sectors(bytes: &[u8], segment: &Segment) {
     let (judged, end) = (segment.judged(), segment.end());
     let starts = [segment.start].into_iter();
@@ -133,15 +147,28 @@ fn lost_sectors(bytes: &[u8], segment: &Segment) {
     let mut batch = batch.skip_while(|(start, _)| *start < judged).peekable();
     // Marks that no store writes promise nothing.
     let is_batch = batch.peek().is_some_and(|(start, _)| *start == judged)
-        && batch.all(|(_, (_, record))| record.mark.offset == judged as u64);
-    if !is_batch || segment.rest != Rest::Clean {
-        return;
-    }
-    for sector in judged / SECTOR..=(end - 1) / SECTOR {
-        let lost = judged.max(sector * SECTOR)..end.min((sector + 1) * SECTOR);
-        let mut shorter = bytes.to_vec();
-        shorter[lost.clone()].fill(0);
-        unfinished(segment, &shorter, lost.start);
+        && batch.all(|(_, (_, record))| record.mark.offset == judged as u64)
+        && segment.rest == Rest::Clean;
+    let without = |lost: &Range<usize>| {
+        let mut bytes = bytes.to_vec();
+        bytes[lost.clone()].fill(0);
+        bytes
+    };
+    let within = |sector: usize, range: &Range<usize>| {
+        let start = range.start.max(sector * SECTOR);
+        let end = range.end.min((sector + 1) * SECTOR);
+        (start < end).then_some(start..end)
+    };
+    for sector in 0..=end / SECTOR {
+        if let Some(lost) = within(sector, &(segment.start..judged)) {
+            let found = segment::parse(&without(&lost)).expect("the first line has not changed");
+            is_damaged(&found, lost.start);
+        }
+        if let Some(lost) = within(sector, &(judged..end))
+            && is_batch
+        {
+            unfinished(segment, &without(&lost), lost.start);
+        }
     }
 }
 
@@ -178,12 +205,25 @@ fn refused(bytes: &[u8], bad: &BadFile) {
     }
 }
 
+/// How a node starts with a folder.
+#[derive(PartialEq, Eq)]
+enum Start {
+    /// It does not.
+    Refused,
+    /// It leaves something out: an end that was never finished, or files that do not count.
+    Repaired,
+    /// With all that is there.
+    Whole,
+}
+
 /// The files as a node finds them when it starts.
-fn folder(files: &[File], seed: usize) {
+fn folder(files: &[File], seed: usize) -> Start {
     let mut disk = MemoryDisk::default();
+    let states = files.iter().filter(|file| matches!(file, File::State(_)));
+    let mut states = states.count();
     let mut identity = None;
     let mut base = (0, 0);
-    let mut count = 0;
+    let (mut last, mut in_order) = (0, true);
     for file in files {
         match file {
             File::State(bytes) => {
@@ -191,19 +231,21 @@ fn folder(files: &[File], seed: usize) {
                 disk.set(STATE_FILE, bytes.clone());
             }
             File::Log(bytes) => {
-                count += 1;
-                let mut number = count;
+                let mut number = last + 1;
                 if let Ok(segment) = segment::parse(bytes) {
                     let header = segment.header;
-                    if identity.is_none() {
+                    if states == 0 {
                         disk.set(STATE_FILE, forge::state(&header.identity));
-                        identity = Some(header.identity);
+                        states = 1;
                     }
+                    identity = identity.or(Some(header.identity));
                     if base.0 == 0 {
                         base = (header.base_index, header.base_term);
                     }
                     number = header.number;
                 }
+                in_order &= number > last;
+                last = number;
                 disk.set(&format!("log-{number:016}"), bytes.clone());
             }
         }
@@ -223,8 +265,16 @@ fn folder(files: &[File], seed: usize) {
         Err(error) => {
             assert_eq!(disk.contents(), before, "{error}");
             assert!(!error.to_string().contains('\n'), "{error}");
-            return;
+            return Start::Refused;
         }
+    };
+    let after = disk.contents();
+    // Of two files with one name only the last is there.
+    let plain = in_order && states == 1;
+    let all_count = before.keys().all(|name| after.contains_key(name));
+    let start = match plain && all_count && found.notes.is_empty() {
+        true => Start::Whole,
+        false => Start::Repaired,
     };
     let terms: Vec<u64> = found.log.from(1).iter().map(|entry| entry.term).collect();
     assert!(terms.is_sorted());
@@ -239,6 +289,10 @@ fn folder(files: &[File], seed: usize) {
     assert_eq!(again.hard_state, found.hard_state);
     assert_eq!((&again.snapshot, &again.log), (&found.snapshot, &found.log));
 
+    if found.log.last_index() >= MAX_TERM {
+        // No index above it can be read; a log never gets there by itself.
+        return start;
+    }
     let hard_state = HardState {
         current_term: found.hard_state.current_term.min(MAX_TERM - 1) + 1,
         voted_for: Some(1),
@@ -258,6 +312,7 @@ fn folder(files: &[File], seed: usize) {
     let (_, again) = open(&disk, &identity).expect("what was saved can be opened");
     assert_eq!(again.hard_state, hard_state);
     assert_eq!(again.log.get(entry.index), Some(&entry));
+    start
 }
 
 fn open(

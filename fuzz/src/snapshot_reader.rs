@@ -5,9 +5,9 @@
 //!
 //! * **Round trip.** What is read is written and read again: it is the same. So is the machine that
 //!   is made of it, written down once more.
-//! * **What was accepted can be lived with.** Every answer in it can be sent to the client who asks
-//!   again, and is what that client gets; further commands are applied, with the smallest serial
-//!   and with the largest; the sessions stay within their limit.
+//! * **What was accepted can be lived with.** There are indexes after its last. Every answer in it
+//!   can be sent to the client who asks again, and is what that client gets; further commands are
+//!   applied, with the smallest serial and with the largest; the sessions stay within their limit.
 //! * **Nothing less.** A document that is cut off is refused.
 //! * A refusal is one printable line of bounded length, however the document was made.
 
@@ -17,7 +17,7 @@ use raftian::command::{Command, MAX_SERIAL, printable};
 use raftian::game::{Game, MAX_PLAYERS};
 use raftian::machine::{Answer, MAX_SESSIONS, Machine};
 use raftian::node::event::{Response, State};
-use raftian::raft::{Entry, Payload};
+use raftian::raft::{Entry, MAX_TERM, Payload};
 use raftian::rpc::methods;
 use raftian::snapshot::Document;
 use sha2::{Digest as _, Sha256};
@@ -30,10 +30,9 @@ const CUTS: usize = 8;
 /// Longest refusal, in bytes.
 const MAX_REFUSAL: usize = 1024;
 
-/// Panics unless these bytes are read as promised.
-pub fn check(bytes: &[u8]) {
-    read(bytes);
-    read(&sealed(bytes));
+/// Panics unless these bytes are read as promised. Says whether they are a snapshot.
+pub fn check(bytes: &[u8]) -> bool {
+    read(bytes) | read(&sealed(bytes))
 }
 
 /// The bytes before the checksum, or all of them, with the checksum that they should have.
@@ -50,13 +49,20 @@ pub fn sealed(bytes: &[u8]) -> Vec<u8> {
     [body, BEFORE, hash.as_bytes(), b"\"\n}\n"].concat()
 }
 
-fn read(text: &[u8]) {
+fn read(text: &[u8]) -> bool {
     let document = match Document::read(text) {
         Ok(document) => document,
-        Err(why) => return refused(&why),
+        Err(why) => {
+            refused(&why);
+            return false;
+        }
     };
     assert_eq!(Document::read(&document.write()).as_ref(), Ok(&document));
     assert_eq!(Document::check(&document.snapshot()), Ok(()));
+    assert!(
+        document.last_index < MAX_TERM,
+        "no entry after it can be read"
+    );
     for cut in cuts(text.len(), sum(text), CUTS) {
         assert!(Document::read(&text[..cut]).is_err(), "cut at {cut}");
     }
@@ -70,6 +76,7 @@ fn read(text: &[u8]) {
             Err(why) => refused(&why),
         }
     }
+    true
 }
 
 fn restored(document: &Document, machine: Machine<Game>) {
@@ -122,7 +129,7 @@ fn applied(machine: &mut Machine<Game>, client: &str, serial: u64) -> Option<Ans
     let command = Command::new(client, serial, "attack 1").expect("a command within the limits");
     let order = machine.apply(&Entry {
         index: machine.last_applied() + 1,
-        term: 1 << 62,
+        term: MAX_TERM,
         payload: Payload::Command(Arc::new(command)),
     });
     let line = order.line();

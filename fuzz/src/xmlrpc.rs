@@ -33,8 +33,8 @@ const CUTS: usize = 8;
 /// Longest sentence of a fault, in bytes. The longest quotes 64 characters, escaped.
 const MAX_MESSAGE: usize = 1024;
 
-/// Panics unless these bytes are read as promised.
-pub fn check(bytes: &[u8]) {
+/// Panics unless these bytes are read as promised. Says whether they are a call or a response.
+pub fn check(bytes: &[u8]) -> bool {
     let call = decode_call(bytes);
     let response = decode_response(bytes);
 
@@ -80,6 +80,7 @@ pub fn check(bytes: &[u8]) {
         }
     }
     asked(bytes);
+    call.is_ok() || response.is_ok()
 }
 
 /// No more values, and no deeper, than the reader promises.

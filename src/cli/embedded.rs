@@ -1,8 +1,11 @@
 //! `raftian`: the embedded game.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
@@ -59,6 +62,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let made = tempfile::Builder::new().prefix("raftian-").tempdir();
         let dir = made.map_err(|error| Failure::new(format!("no temporary folder: {error}")))?;
         config.cluster.data = dir.path().to_path_buf();
+        let path = config.cluster.data.clone();
+        terminal::at_early_end(move || {
+            // The nodes may still be writing: a file may come while the folder goes.
+            for _ in 0..100 {
+                let _ = fs::remove_dir_all(&path);
+                if !path.exists() {
+                    return;
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
         // Nobody will want it back after a loss of power.
         config.storage.fsync = false;
         temporary = Some(dir);
@@ -83,6 +97,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             listener,
             view,
             level: args.log_level,
+            trace: None,
             max_connections: connections,
             on_failure: Box::new(move |reason| {
                 failed.offer(Update::Stopped(format!("{name}: {reason}")));

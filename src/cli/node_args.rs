@@ -38,6 +38,10 @@ pub(super) struct NodeArgs {
     #[arg(long, value_name = "LEVEL", default_value = "info", env = "RAFTIAN_LOG_LEVEL",
           value_parser = parse_level)]
     pub(super) log_level: LevelFilter,
+    /// Write what the core is told, and what it asks for, to this file, for `raftian replay`. An
+    /// earlier file stays beside it as FILE.1, FILE.2 and so on
+    #[arg(long, value_name = "FILE")]
+    pub(super) trace: Option<PathBuf>,
 }
 
 impl NodeArgs {
@@ -54,6 +58,7 @@ impl NodeArgs {
             listener,
             view,
             level: self.log_level,
+            trace: self.trace.clone(),
             max_connections: self.max_connections.into(),
             on_failure: Box::new(on_failure),
         };

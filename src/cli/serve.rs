@@ -1,6 +1,7 @@
 //! `raftian serve`: one node without a screen.
 
 use std::io::{self, Write as _};
+use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -41,6 +42,16 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         running.address()
     ))?;
     signals.forever().next();
+    // Stopping waits for the disk, and a disk may hang. A second signal does not wait.
+    let insist = move || {
+        if let Some(signal) = signals.forever().next() {
+            std::process::exit(terminal::exit_code(signal));
+        }
+    };
+    // Without the thread, only a signal that nobody can hear ends it.
+    let _ = thread::Builder::new()
+        .name("signals".to_string())
+        .spawn(insist);
     running.stop();
     Ok(())
 }

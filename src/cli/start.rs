@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tracing::level_filters::LevelFilter;
 
@@ -16,6 +16,7 @@ use crate::orders_log::OrdersLog;
 use crate::rpc::http;
 use crate::snapshot::Document;
 use crate::storage::{Identity, Options, RealDisk, Store};
+use crate::trace::TraceFile;
 
 /// Listens at a node's address. A name stands for the first of its addresses that can be used.
 pub(super) fn listen(config: &Config, node: &NodeConfig) -> Result<TcpListener, Failure> {
@@ -44,6 +45,8 @@ pub(super) struct Start {
     pub listener: TcpListener,
     pub view: Option<Box<dyn Orders>>,
     pub level: LevelFilter,
+    /// The file for the trace, if there is to be one.
+    pub trace: Option<PathBuf>,
     pub max_connections: usize,
     /// Told in one line, when the node's disk has failed and the node has ended.
     pub on_failure: Box<dyn FnOnce(&str) + Send>,
@@ -66,6 +69,10 @@ pub(super) fn node(config: &Config, node: &NodeConfig, start: Start) -> Result<N
     let (store, recovered) =
         Store::open(disk, &identity, options, Document::check).map_err(Failure::new)?;
 
+    let open = |path: &PathBuf| {
+        TraceFile::create(path).map_err(|error| Failure::new(format!("{}: {error}", shown(path))))
+    };
+    let trace = start.trace.as_ref().map(open).transpose()?;
     let logs = config.logs_of(node);
     // A node that knows of no term has no past: an orders.log that is there is another game's.
     let orders_log = match recovered.hard_state.current_term {
@@ -84,6 +91,7 @@ pub(super) fn node(config: &Config, node: &NodeConfig, start: Start) -> Result<N
         on_failure: start.on_failure,
         orders_log,
         log,
+        trace,
         max_connections: start.max_connections,
     };
     Node::start(setup).map_err(|error| Failure::new(format!("{}: {error}", node.name)))

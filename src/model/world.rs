@@ -174,6 +174,9 @@ fn config(id: NodeId, bounds: &Bounds) -> Config {
         voters: (1..=bounds.servers).collect(),
         election_timeout: (ELECTION_TIMEOUT, ELECTION_TIMEOUT),
         heartbeat: HEARTBEAT,
+        // The bare algorithm of the paper: these two only make less happen.
+        pre_vote: false,
+        check_quorum: false,
         seed: 0,
         max_batch_entries: bounds.batch,
         max_batch_bytes: usize::MAX,

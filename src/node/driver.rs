@@ -24,6 +24,7 @@ use crate::raft::{
 };
 use crate::snapshot::Document;
 use crate::status::{PeerStatus, Status};
+use crate::trace::{Recorder, Traced};
 
 use super::event::{
     Action, Event, Forward, ForwardReply, PeerReply, PeerRequest, Question, Refusal, Response,
@@ -31,7 +32,7 @@ use super::event::{
 };
 use super::queues::{LogLine, Update, View};
 use super::saves::{Needs, Saves};
-use super::submissions::{Submissions, Waiter};
+use super::submissions::{GivenUp, Installed, Submissions, Waiter};
 
 /// A view is told at most this often how the node stands, in milliseconds.
 const VIEW_EVERY: u64 = 16;
@@ -87,7 +88,7 @@ pub struct Parts {
 
 /// A node.
 pub struct Driver<T> {
-    raft: Raft,
+    raft: Traced,
     machine: Machine<Game>,
     snapshot_entries: u64,
     /// The save of the snapshot taken last.
@@ -138,7 +139,7 @@ impl<T> Driver<T> {
             "core and state machine start from one snapshot"
         );
         Driver {
-            raft: parts.raft,
+            raft: Traced::new(parts.raft),
             machine: parts.machine,
             snapshot_entries: parts.snapshot_entries,
             snapshot_save: 0,
@@ -163,6 +164,11 @@ impl<T> Driver<T> {
             now: 0,
             actions: Vec::new(),
         }
+    }
+
+    /// Writes down what the core is told. Before the first step.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.raft.record(recorder);
     }
 
     /// Does what the time demands.
@@ -464,6 +470,13 @@ impl<T> Driver<T> {
             return self.saved(number);
         }
         self.saves.hard_state_done(number, &mut self.actions);
+        // Acknowledgements would wait for as long as there is no room, each with a connection of its
+        // own, until none is left for those who ask for votes.
+        for promise in self.saves.give_up() {
+            if let Action::Answer(token, _) = promise {
+                self.answer(token, Err(Refusal::DiskFull));
+            }
+        }
         if self.disk_full {
             return;
         }
@@ -525,16 +538,18 @@ impl<T> Driver<T> {
             snapshot.last_index
         )));
         let machine = &self.machine;
-        let settled = self
-            .submissions
-            .installed(self.applied, self.now, |command| {
-                machine.answer(&command.client, command.serial).cloned()
-            });
+        let forgetful = machine.may_have_forgotten(before);
+        let Installed { settled, given_up } =
+            self.submissions
+                .installed(self.applied, self.now, forgetful, |command| {
+                    machine.answer(&command.client, command.serial).cloned()
+                });
         for (waiter, answer) in settled {
             if let Waiter::Caller(token) = waiter {
                 self.answer(token, Ok(Response::Applied(answer)));
             }
         }
+        self.tell_given_up(given_up);
     }
 
     // What the core asks for
@@ -667,7 +682,13 @@ impl<T> Driver<T> {
 
     fn give_up(&mut self) {
         let leaderless = self.raft.leader().is_none();
-        for given_up in self.submissions.give_up(self.now, leaderless) {
+        let given_up = self.submissions.give_up(self.now, leaderless);
+        self.tell_given_up(given_up);
+    }
+
+    fn tell_given_up(&mut self, given_up: Vec<GivenUp<T>>) {
+        let leaderless = self.raft.leader().is_none();
+        for given_up in given_up {
             let refusal = match (given_up.maybe_appended, leaderless) {
                 (true, _) => Refusal::OutcomeUnknown,
                 (false, true) => Refusal::NoLeader,

@@ -15,6 +15,10 @@ use crate::raft::{Save, SavedUpTo};
 
 use super::event::Action;
 
+/// How many answers of a kind wait at most. A peer has one call under way, and gives it up long
+/// before a disk that hangs or is full is done: what it asked earlier, nobody waits for.
+const MOST_ANSWERS: usize = 32;
+
 /// On what a promise depends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
@@ -90,6 +94,12 @@ impl<T> Saves<T> {
             actions.push(action);
         } else {
             held.push_back((self.issued, action));
+            let mut answers = (0..held.len()).filter(|&at| is_answer(&held[at].1));
+            if let Some(oldest) = answers.next()
+                && answers.count() == MOST_ANSWERS
+            {
+                held.remove(oldest);
+            }
         }
     }
 
@@ -104,12 +114,24 @@ impl<T> Saves<T> {
         self.marks.drain(..reached).map(|(_, mark)| mark).collect()
     }
 
+    /// There is no room for what is being saved: takes out the promises that wait for more than term
+    /// and vote. A promise that is not made is never wrong.
+    pub fn give_up(&mut self) -> impl Iterator<Item = Action<T>> + use<T> {
+        std::mem::take(&mut self.held)
+            .into_iter()
+            .map(|(_, action)| action)
+    }
+
     /// Term and vote of the saves up to `number` are done.
     pub fn hard_state_done(&mut self, number: u64, actions: &mut Vec<Action<T>>) {
         assert!(number <= self.issued, "only what was issued can be done");
         self.hard_state_done = self.hard_state_done.max(number);
         release(&mut self.held_votes, number, actions);
     }
+}
+
+fn is_answer<T>(action: &Action<T>) -> bool {
+    matches!(action, Action::Answer(..))
 }
 
 fn release<T>(held: &mut VecDeque<(u64, Action<T>)>, done: u64, actions: &mut Vec<Action<T>>) {
@@ -156,6 +178,17 @@ mod tests {
     }
 
     #[test]
+    fn without_room_every_promise_is_given_up_but_those_of_term_and_vote() {
+        let (mut saves, mut actions) = (Saves::default(), Vec::new());
+        saves.issue(Save::default(), &mut actions);
+        saves.hold(promise(1), Needs::Everything, &mut actions);
+        saves.hold(promise(2), Needs::HardState, &mut actions);
+        assert_eq!(tokens(&mut saves.give_up().collect()), [1]);
+        saves.done(1, &mut actions);
+        assert_eq!(tokens(&mut actions), [2]);
+    }
+
+    #[test]
     fn a_vote_waits_for_term_and_vote_only() {
         let (mut saves, mut actions) = (Saves::default(), Vec::new());
         saves.issue(Save::default(), &mut actions);
@@ -166,5 +199,21 @@ mod tests {
         assert_eq!(tokens(&mut actions), [2]);
         saves.done(1, &mut actions);
         assert_eq!(tokens(&mut actions), [1]);
+    }
+
+    #[test]
+    fn a_disk_that_hangs_does_not_gather_answers_that_nobody_waits_for_any_more() {
+        for needs in [Needs::Everything, Needs::HardState] {
+            let (mut saves, mut actions) = (Saves::default(), Vec::new());
+            saves.issue(Save::default(), &mut actions);
+            for token in 0..10_000 {
+                saves.hold(promise(token), needs, &mut actions);
+            }
+            saves.done(1, &mut actions);
+            let tokens = tokens(&mut actions);
+            assert!(tokens.len() <= 100, "{}", tokens.len());
+            // Whoever asked last may still wait.
+            assert!(tokens.ends_with(&[9_998, 9_999]));
+        }
     }
 }

@@ -59,7 +59,7 @@ enum Stage {
     Placed { term: u64, index: u64 },
 }
 
-/// A submission that has waited too long.
+/// A submission that has waited too long, or of which nothing can be known any more.
 #[derive(Debug)]
 pub struct GivenUp<T> {
     /// Who waited.
@@ -68,6 +68,15 @@ pub struct GivenUp<T> {
     pub text: String,
     /// Whether it may still be applied some day.
     pub maybe_appended: bool,
+}
+
+/// What a snapshot means for those who wait.
+#[derive(Debug)]
+pub struct Installed<T> {
+    /// Whose command is in it, with the answer.
+    pub settled: Vec<(Waiter<T>, Answer)>,
+    /// Whose command may be in it, and nobody can tell.
+    pub given_up: Vec<GivenUp<T>>,
 }
 
 impl<T> Default for Submissions<T> {
@@ -201,20 +210,30 @@ impl<T> Submissions<T> {
             .collect()
     }
 
-    /// A snapshot took the place of everything up to `applied`, (term, index). Returns who waited
-    /// for a command in it, with its `answer`; whatever the snapshot shows to be overwritten waits
-    /// for a leader again.
+    /// A snapshot took the place of everything up to `applied`, (term, index). `answer` is what it
+    /// says of a command; whatever it shows to be overwritten waits for a leader again. `forgetful`: the snapshot may have forgotten a command that is in it.
+    /// What may be such a one is given up, for if it were sent again, it would be applied twice.
     pub fn installed(
         &mut self,
         applied: (u64, u64),
         now: u64,
+        forgetful: bool,
         answer: impl Fn(&Command) -> Option<Answer>,
-    ) -> Vec<(Waiter<T>, Answer)> {
-        let mut settled = Vec::new();
+    ) -> Installed<T> {
+        let (mut settled, mut given_up) = (Vec::new(), Vec::new());
         self.by_identity.retain(|_, submission| {
             if let Some(answer) = answer(&submission.command) {
                 let waiters = std::mem::take(&mut submission.waiters).into_iter();
                 settled.extend(waiters.map(|(_, waiter)| (waiter, answer.clone())));
+                return false;
+            }
+            if forgetful && submission.maybe_appended() {
+                let waiters = std::mem::take(&mut submission.waiters).into_iter();
+                given_up.extend(waiters.map(|(_, waiter)| GivenUp {
+                    waiter,
+                    text: submission.command.text.clone(),
+                    maybe_appended: true,
+                }));
                 return false;
             }
             if let Stage::Placed { term, index } = submission.stage
@@ -224,7 +243,7 @@ impl<T> Submissions<T> {
             }
             true
         });
-        settled
+        Installed { settled, given_up }
     }
 
     /// Who has waited too long: anyone for the outcome, and where there is no leader, anyone whose

@@ -1,31 +1,93 @@
-//! Leader election (5.2) and its restriction (5.4.1).
+//! Leader election (5.2), its restriction (5.4.1), and what keeps an election from being held for
+//! nothing (dissertation 4.2.3, 6.2 and 9.6).
 //!
 //! A candidate asks every peer for its vote. A node votes once in a term, for the first candidate
 //! whose log is at least as up-to-date as its own; the vote is saved before it is given. With the
 //! votes of a majority a candidate leads.
+//!
+//! Before it enters a new term, a node asks who would vote for it (*PreVote*). Whoever hears a leader
+//! gives no vote, neither in earnest nor in advance, and does not enter the candidate's term. In
+//! return a leader that hears no majority for an election timeout steps down (*CheckQuorum*), or its
+//! followers would wait for it though it can commit nothing.
 
 use super::message::{CallId, Request, RequestVote, RequestVoteReply};
 use super::ready::Send;
-use super::role::Role;
+use super::role::{Leader, Role};
 use super::{NodeId, Raft, quorum};
 
 impl Raft {
     /// RequestVote RPC, receiver (figure 2).
     pub(super) fn handle_request_vote(&mut self, request: &RequestVote) -> RequestVoteReply {
+        let refusal = |term| RequestVoteReply {
+            term,
+            vote_granted: false,
+        };
+        if self.hears_a_leader() {
+            return refusal(self.current_term);
+        }
+        let is_up_to_date = self.is_up_to_date(request.last_log_index, request.last_log_term);
+        if request.pre_vote && !planted!(PreVoteInEarnest) {
+            return RequestVoteReply {
+                term: self.current_term,
+                vote_granted: request.term > self.current_term && is_up_to_date,
+            };
+        }
         if request.term > self.current_term {
             self.become_follower(request.term, None);
         }
         let vote_granted = request.term == self.current_term
             && (self.voted_for.is_none_or(|id| id == request.candidate_id) || planted!(VoteTwice))
-            && self.is_up_to_date(request.last_log_index, request.last_log_term);
+            && is_up_to_date;
         if vote_granted {
             self.voted_for = Some(request.candidate_id);
+            // A node that was about to campaign lets the other one try.
+            if let Role::PreCandidate(_) = self.role {
+                self.become_follower(self.current_term, None);
+            }
             self.reset_election_timer();
         }
         RequestVoteReply {
             term: self.current_term,
             vote_granted,
         }
+    }
+
+    /// Whether there is a leader, this node included, as far as the shortest election timeout
+    /// tells.
+    fn hears_a_leader(&self) -> bool {
+        let heard_at = match &self.role {
+            Role::Follower(follower) if follower.leader.is_some() => follower.heard_at,
+            Role::Leader(leader) => self.quorum_heard_at(leader),
+            _ => return false,
+        };
+        self.config.check_quorum && self.now < heard_at + self.config.election_timeout.0
+    }
+
+    /// When a majority, the leader included, was heard last.
+    fn quorum_heard_at(&self, leader: &Leader) -> u64 {
+        let heard = leader.progress.values().map(|progress| progress.heard_at);
+        quorum::reached(heard.chain([self.now]).collect())
+    }
+
+    /// When a leader that hears nobody more must step down; never, if it need not.
+    pub(super) fn quorum_deadline(&self, leader: &Leader) -> u64 {
+        match self.config.check_quorum {
+            // The leader itself is always heard: counted as now, it must not move its own deadline.
+            true if !leader.progress.is_empty() => {
+                self.quorum_heard_at(leader) + self.config.election_timeout.1
+            }
+            _ => u64::MAX,
+        }
+    }
+
+    /// No majority answers: whoever it can reach may look for another leader.
+    pub(super) fn lose_the_lead(&mut self) {
+        self.become_follower(self.current_term, None);
+    }
+
+    /// Whether that call asked for a vote in advance.
+    pub(super) fn has_asked_for_pre_vote(&self, from: NodeId, call: CallId) -> bool {
+        matches!(&self.role, Role::PreCandidate(candidate) if candidate.asked.get(&from) == Some(&call))
     }
 
     /// Whether a log that ends like this is at least as up-to-date as ours (5.4.1): the later last
@@ -45,7 +107,7 @@ impl Raft {
         call: CallId,
         reply: &RequestVoteReply,
     ) {
-        let Role::Candidate(candidate) = &mut self.role else {
+        let (Role::PreCandidate(candidate) | Role::Candidate(candidate)) = &mut self.role else {
             return;
         };
         if candidate.asked.get(&from) != Some(&call) {
@@ -59,18 +121,23 @@ impl Raft {
         self.count_votes();
     }
 
-    /// Leads once a majority has voted for this node.
+    /// Leads once a majority has voted for this node; campaigns once a majority would.
     pub(super) fn count_votes(&mut self) {
-        if let Role::Candidate(candidate) = &self.role
-            && candidate.votes.len() >= quorum::majority(self.config.voters.len())
-        {
-            self.become_leader();
+        let majority = quorum::majority(self.config.voters.len());
+        match &self.role {
+            Role::PreCandidate(candidate) if candidate.votes.len() >= majority => {
+                self.become_candidate();
+            }
+            Role::Candidate(candidate) if candidate.votes.len() >= majority => {
+                self.become_leader();
+            }
+            _ => {}
         }
     }
 
     /// Asks again those whose answer was lost, once every heartbeat interval.
     pub(super) fn ask_for_votes_again(&mut self) {
-        if let Role::Candidate(candidate) = &mut self.role
+        if let Role::PreCandidate(candidate) | Role::Candidate(candidate) = &mut self.role
             && self.now >= candidate.retry_at
         {
             candidate.retry_at = self.now + self.config.heartbeat;
@@ -80,27 +147,35 @@ impl Raft {
 
     /// Asks everyone who has neither answered nor a request under way.
     pub(super) fn ask_for_votes(&mut self) {
+        let pre_vote = matches!(self.role, Role::PreCandidate(_));
         let request = RequestVote {
-            term: self.current_term,
+            term: self.current_term + u64::from(pre_vote),
             candidate_id: self.config.id,
             last_log_index: self.log.last_index(),
             last_log_term: self.log.last_term(),
+            pre_vote,
         };
         for to in self.peers() {
             let call = self.new_call();
-            let Role::Candidate(candidate) = &mut self.role else {
+            let (Role::PreCandidate(candidate) | Role::Candidate(candidate)) = &mut self.role
+            else {
                 return;
             };
             if candidate.answered.contains(&to) || candidate.asked.contains_key(&to) {
                 continue;
             }
             candidate.asked.insert(to, call);
-            // After the save: the request says that this node has voted for itself.
-            self.ready.after_save.push(Send {
+            let send = Send {
                 to,
                 call,
                 request: Request::RequestVote(request.clone()),
-            });
+            };
+            match pre_vote {
+                // It says nothing of this node's disk.
+                true => self.ready.send.push(send),
+                // After the save: the request says that this node has voted for itself.
+                false => self.ready.after_save.push(send),
+            }
         }
     }
 }

@@ -101,9 +101,9 @@ impl Log {
 
     /// Drops the entry at `first` and all after it.
     pub fn truncate(&mut self, first: u64) {
-        assert!(first > self.base_index, "the base is never truncated");
-        self.entries
-            .truncate((first - self.base_index - 1) as usize);
+        check!(first > self.base_index, "the base is never truncated");
+        let kept = first.saturating_sub(self.base_index + 1);
+        self.entries.truncate(kept as usize);
     }
 
     /// Forgets the entries up to `index`, which becomes the base.

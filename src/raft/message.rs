@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::command::Command;
 
-use super::NodeId;
+use super::{NodeId, bytes};
 
 /// Names one outgoing request, so that a reply is counted for the request that it answers and no
 /// other. Never sent: HTTP ties the two together.
@@ -18,7 +20,7 @@ pub type CallId = u64;
 pub const MAX_TERM: u64 = 1 << 62;
 
 /// One position of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Entry {
     /// Position, from 1 and without gaps.
     pub index: u64,
@@ -29,7 +31,8 @@ pub struct Entry {
 }
 
 /// What an entry says.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Payload {
     /// The first entry of a leader's term. Committing it commits all before it (5.4.2).
     Noop,
@@ -55,7 +58,8 @@ impl Entry {
 }
 
 /// A request from one node to another.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Replicates entries; without entries, a heartbeat.
     AppendEntries(AppendEntries),
@@ -66,7 +70,8 @@ pub enum Request {
 }
 
 /// The answer to a [`Request`], of the same kind.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// To AppendEntries.
     AppendEntries(AppendEntriesReply),
@@ -77,7 +82,7 @@ pub enum Reply {
 }
 
 /// AppendEntries RPC, arguments.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AppendEntries {
     /// Leader's term.
     pub term: u64,
@@ -94,7 +99,7 @@ pub struct AppendEntries {
 }
 
 /// AppendEntries RPC, results.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AppendEntriesReply {
     /// The follower's term, for the leader to update itself.
     pub term: u64,
@@ -103,7 +108,8 @@ pub struct AppendEntriesReply {
 }
 
 /// Whether an append was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AppendOutcome {
     /// The log agrees with the leader's up to this index: the end of *this* request.
     Matched(u64),
@@ -118,7 +124,7 @@ pub enum AppendOutcome {
 }
 
 /// RequestVote RPC, arguments.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RequestVote {
     /// Candidate's term.
     pub term: u64,
@@ -128,10 +134,13 @@ pub struct RequestVote {
     pub last_log_index: u64,
     /// Term of the candidate's last entry.
     pub last_log_term: u64,
+    /// Only asks whether there would be a vote in that term, which the sender has not entered
+    /// (dissertation 9.6). Nobody changes anything for it.
+    pub pre_vote: bool,
 }
 
 /// RequestVote RPC, results.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RequestVoteReply {
     /// The voter's term, for the candidate to update itself.
     pub term: u64,
@@ -143,7 +152,7 @@ pub struct RequestVoteReply {
 ///
 /// As in the paper, the parts are sent in order. Unlike there, one without data is a heartbeat: it
 /// asks how far the follower is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InstallSnapshot {
     /// Leader's term.
     pub term: u64,
@@ -156,13 +165,14 @@ pub struct InstallSnapshot {
     /// Where this part stands in the snapshot, in bytes.
     pub offset: u64,
     /// The part's bytes.
+    #[serde(with = "bytes")]
     pub data: Vec<u8>,
     /// This is the last part.
     pub done: bool,
 }
 
 /// InstallSnapshot RPC, results.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InstallSnapshotReply {
     /// The follower's term, for the leader to update itself.
     pub term: u64,
@@ -171,7 +181,8 @@ pub struct InstallSnapshotReply {
 }
 
 /// How far a follower is with a snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum InstallOutcome {
     /// It has all that the snapshot says, and has saved it.
     Installed,

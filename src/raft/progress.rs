@@ -21,6 +21,8 @@ pub(super) struct Progress {
     pub in_flight: Option<InFlight>,
     /// The highest commit index that the peer is known to have been told of.
     pub told_commit: u64,
+    /// When it answered last; at first, when the term began.
+    pub heard_at: u64,
     /// When the next request is due even if there is nothing to say.
     pub heartbeat_at: u64,
     /// The last request was not answered. Until one is, only empty heartbeats are sent: a peer that
@@ -75,6 +77,7 @@ impl Progress {
             sending: None,
             in_flight: None,
             told_commit: 0,
+            heard_at: now,
             heartbeat_at: now,
             is_suspect: false,
         }
@@ -113,9 +116,10 @@ impl Progress {
 
     /// The answer to the request named `call` is there. Returns what was asked, if it is the one
     /// under way.
-    pub fn answered(&mut self, call: CallId) -> Option<Sent> {
+    pub fn answered(&mut self, call: CallId, now: u64) -> Option<Sent> {
         let in_flight = self.in_flight.take_if(|sent| sent.call == call)?;
         self.is_suspect = false;
+        self.heard_at = now;
         Some(in_flight.sent)
     }
 

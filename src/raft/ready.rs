@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::NodeId;
+use serde::{Deserialize, Serialize};
+
 use super::message::{CallId, Entry, Reply, Request};
+use super::{NodeId, bytes};
 
 /// The result of one input: what to save, what to send and what to apply.
 ///
@@ -13,26 +15,32 @@ use super::message::{CallId, Entry, Reply, Request};
 /// over before it*, is on disk: they promise what was saved. `install` and then `committed` may be
 /// applied at once.
 #[must_use = "a promise that is not kept is a lost vote or a lost entry"]
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ready {
     /// A leader's AppendEntries and InstallSnapshot. They promise nothing of the leader's own disk (dissertation
     /// 10.2.1), so that one commit costs one round trip and one write, side by side.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub send: Vec<Send>,
     /// What to save, if anything changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub save: Option<Save>,
     /// Vote requests, to send after the save.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub after_save: Vec<Send>,
     /// The answer to the request that was put in, to send after the save.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reply: Option<Reply>,
     /// A snapshot from the leader, which takes the place of the state machine's state.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub install: Option<Snapshot>,
     /// Entries to apply, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub committed: Vec<Entry>,
 }
 
 /// A request to send to a peer. Every send must end in exactly one call of
 /// [`Raft::reply`](super::Raft::reply) or [`Raft::lost`](super::Raft::lost) with the same `call`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Send {
     /// To whom.
     pub to: NodeId,
@@ -43,18 +51,21 @@ pub struct Send {
 }
 
 /// Persistent state that changed (figure 2: updated on stable storage before responding to RPCs).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Save {
     /// Term and vote, always written together, before the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hard_state: Option<HardState>,
     /// A snapshot that takes the place of the log's beginning, before the entries.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SaveSnapshot>,
     /// Entries to write. Whatever is stored at the first one's index and after it goes first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub entries: Vec<Entry>,
 }
 
 /// Term and vote: one record, because a crash between the two would allow two votes in a term.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HardState {
     /// Latest term that this node has seen; 0 at first start, then only up.
     pub current_term: u64,
@@ -64,13 +75,14 @@ pub struct HardState {
 
 /// The state machine as it was after the entry at `last_index`: what stands in for that entry and
 /// all before it (section 7). Only what is committed is ever in a snapshot.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Index of the last entry that it covers; at least 1.
     pub last_index: u64,
     /// Term of that entry.
     pub last_term: u64,
     /// The state, in words that are the state machine's own and mean nothing to Raft.
+    #[serde(with = "bytes")]
     pub data: Arc<[u8]>,
 }
 
@@ -87,7 +99,7 @@ impl fmt::Debug for Snapshot {
 }
 
 /// A snapshot to keep, and what becomes of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SaveSnapshot {
     /// It takes the place of every earlier snapshot.
     pub snapshot: Snapshot,
@@ -96,7 +108,8 @@ pub struct SaveSnapshot {
 }
 
 /// What becomes of the log when a snapshot is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogAfterSnapshot {
     /// Entries before this index are not needed any more; it is at most one past the snapshot's
     /// last. The log agrees with the snapshot.
@@ -110,7 +123,7 @@ pub enum LogAfterSnapshot {
 ///
 /// The term is there because an entry may have been overwritten while it was being saved; a notice
 /// about the old one must not count for the new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedUpTo {
     /// Term of the last entry in the save.
     pub term: u64,

@@ -141,7 +141,7 @@ impl Raft {
         let Some(progress) = leader.progress.get_mut(&from) else {
             return;
         };
-        let Some(sent) = progress.answered(call) else {
+        let Some(sent) = progress.answered(call, self.now) else {
             return;
         };
         let Sent::Append(sent) = sent else {

@@ -15,6 +15,7 @@ use super::progress::Progress;
 #[derive(Clone, Debug)]
 pub(super) enum Role {
     Follower(Follower),
+    PreCandidate(Candidate),
     Candidate(Candidate),
     Leader(Leader),
 }
@@ -24,14 +25,18 @@ pub(super) enum Role {
 pub(super) struct Follower {
     /// The leader of the current term, once it has been heard.
     pub leader: Option<NodeId>,
+    /// When it was heard last.
+    pub heard_at: u64,
     /// When to campaign unless a leader is heard or a vote given before.
     pub election_deadline: u64,
 }
 
-/// Asks for votes.
+/// Asks for votes; a pre-candidate asks who would vote for it, and changes nothing before a majority
+/// would.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
-    /// Who has granted a vote in the current term, this node included once that is saved.
+    /// Who has granted a vote in the current term (or would, in the next), this node included once
+    /// that is saved.
     pub votes: BTreeSet<NodeId>,
     /// The vote requests under way, by peer. A peer that is neither here nor in `answered` is
     /// asked again at `retry_at`.
@@ -52,6 +57,8 @@ pub(super) struct Leader {
     /// The leader's own `match_index`: the last entry of its term that its own disk has
     /// confirmed; 0 before the first. It moves in [`Raft::saved`](super::Raft::saved) only.
     pub saved_index: u64,
+    /// The last entry of the log that it began with.
+    pub began_at: u64,
 }
 
 /// A role's name, as people and other programs see it.
@@ -69,7 +76,7 @@ impl Role {
     pub fn name(&self) -> RoleName {
         match self {
             Role::Follower(_) => RoleName::Follower,
-            Role::Candidate(_) => RoleName::Candidate,
+            Role::PreCandidate(_) | Role::Candidate(_) => RoleName::Candidate,
             Role::Leader(_) => RoleName::Leader,
         }
     }

@@ -198,7 +198,7 @@ impl Raft {
         let Some(progress) = leader.progress.get_mut(&from) else {
             return;
         };
-        let Some(sent) = progress.answered(call) else {
+        let Some(sent) = progress.answered(call, self.now) else {
             return;
         };
         match (sent, reply.outcome) {

@@ -78,7 +78,9 @@ impl Raft {
     pub(crate) fn awaits(&self, peer: NodeId, call: CallId) -> bool {
         match &self.role {
             Role::Follower(_) => false,
-            Role::Candidate(candidate) => candidate.asked.get(&peer) == Some(&call),
+            Role::PreCandidate(candidate) | Role::Candidate(candidate) => {
+                candidate.asked.get(&peer) == Some(&call)
+            }
             Role::Leader(leader) => leader.progress.get(&peer).is_some_and(|progress| {
                 progress
                     .in_flight
@@ -124,11 +126,13 @@ impl Raft {
         match role {
             Role::Follower(Follower {
                 leader,
+                heard_at: _,
                 election_deadline: _,
             }) => {
                 view.number(0);
                 view.node(*leader);
             }
+            Role::PreCandidate(_) => panic!("the model has no PreVote"),
             Role::Candidate(Candidate {
                 votes,
                 asked,
@@ -147,6 +151,7 @@ impl Raft {
             Role::Leader(Leader {
                 progress,
                 saved_index,
+                began_at: _,
             }) => {
                 view.number(2);
                 view.number(*saved_index);
@@ -168,6 +173,7 @@ impl Progress {
             sending,
             in_flight,
             told_commit,
+            heard_at: _,
             heartbeat_at,
             is_suspect,
         } = self;

@@ -119,12 +119,15 @@ pub fn decode_append_entries_reply(value: &Value) -> Decoded<AppendEntriesReply>
 
 /// RequestVote RPC, arguments.
 pub fn request_vote(request: &RequestVote) -> Value {
-    record([
-        ("term", int(request.term)),
-        ("candidate_id", int(request.candidate_id)),
-        ("last_log_index", int(request.last_log_index)),
-        ("last_log_term", int(request.last_log_term)),
-    ])
+    let mut members = Struct::default();
+    members.insert("term", int(request.term));
+    members.insert("candidate_id", int(request.candidate_id));
+    members.insert("last_log_index", int(request.last_log_index));
+    members.insert("last_log_term", int(request.last_log_term));
+    if request.pre_vote {
+        members.insert("pre_vote", Value::Bool(true));
+    }
+    Value::Struct(members)
 }
 
 /// RequestVote RPC, arguments.
@@ -135,6 +138,7 @@ pub fn decode_request_vote(value: &Value) -> Decoded<RequestVote> {
         candidate_id: members.number("candidate_id")?,
         last_log_index: members.number("last_log_index")?,
         last_log_term: members.number("last_log_term")?,
+        pre_vote: members.optional_boolean("pre_vote")?,
     })
 }
 
@@ -489,6 +493,14 @@ impl<'a> Members<'a> {
         match self.get(name)? {
             Value::Bool(value) => Ok(*value),
             _ => Err(wrong(format!("{name}: a boolean is wanted"))),
+        }
+    }
+
+    /// False where it is left out.
+    fn optional_boolean(&self, name: &str) -> Decoded<bool> {
+        match self.0.get(name) {
+            None | Some(Value::Nil) => Ok(false),
+            Some(_) => self.boolean(name),
         }
     }
 

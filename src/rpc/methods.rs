@@ -53,7 +53,8 @@ const METHODS: &[Method] = &[
         name: "request_vote_rpc",
         signature: &["struct", "struct"],
         help: "Raft's RequestVote (figure 2 of the paper), for nodes only. \
-               {term, candidate_id, last_log_index, last_log_term} gives {term, vote_granted}.",
+               {term, candidate_id, last_log_index, last_log_term} gives {term, vote_granted}. \
+               With pre_vote it is asked only whether there would be a vote.",
         by_peers: true,
         read: |params| {
             let [request] = parameters(params)?;

@@ -14,7 +14,7 @@ use std::ops::Range;
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 
-use crate::raft::{Entry, NodeId, Save, SaveSnapshot};
+use crate::raft::{Entry, LogAfterSnapshot, NodeId, Save, SaveSnapshot};
 use crate::snapshot::Document;
 use crate::storage::{
     Fault, FaultyDisk, Identity, Memory, OpenError, Options, Plan, Recovered, SaveError, Storage,
@@ -257,7 +257,8 @@ impl Disk {
                 self.keeps_its_word(&recovered)?;
                 self.store = Some(store);
                 self.durable = Memory::of(&recovered);
-                self.held.clear();
+                let entries = recovered.log.from(1).iter();
+                self.held = entries.map(|entry| (entry.index, entry.term)).collect();
                 self.lost.clear();
                 self.flipped = None;
                 Ok(Start::Found(recovered))
@@ -312,6 +313,12 @@ impl Disk {
             let entries = self.lost.iter().flat_map(|save| &save.entries);
             entries.filter(|entry| entry.index == index).collect()
         };
+        // An install that was under way may have come so far that the log begins anew behind it.
+        let begins_anew =
+            |save: &&SaveSnapshot| save.log == LogAfterSnapshot::Discard && is_known(save);
+        if lost_snapshots().any(|save| begins_anew(&save)) {
+            return Ok(());
+        }
         let first_lost = self.lost.iter().filter_map(|save| save.entries.first());
         let overwritten = first_lost
             .map(|entry| entry.index)

@@ -95,6 +95,9 @@ impl Network {
     /// Cuts links in one of the ways that are known to hurt.
     pub fn partition(&mut self, nodes: &[NodeId], rng: &mut Xoshiro256PlusPlus) -> &'static str {
         self.heal();
+        if nodes.len() < 2 {
+            return "no";
+        }
         let mut nodes = nodes.to_vec();
         for i in (1..nodes.len()).rev() {
             nodes.swap(i, (rng.next_u64() % (i as u64 + 1)) as usize);

@@ -2,9 +2,12 @@
 
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::planted::{self, Bug};
+use crate::raft::NodeId;
+use crate::trace::{Recorder, Stopped, replay};
 
 /// Prints past the test harness, which would keep it to itself: the table is meant to be read.
 macro_rules! say {
@@ -14,7 +17,7 @@ macro_rules! say {
 }
 
 /// Every mistake that is planted, and so must be caught.
-const BUGS: [Bug; 38] = [
+const BUGS: [Bug; 39] = [
     Bug::VoteTwice,
     Bug::LogIgnored,
     Bug::IndexBeforeTerm,
@@ -38,6 +41,7 @@ const BUGS: [Bug; 38] = [
     Bug::ForwardLosesOne,
     Bug::OverwrittenForgotten,
     Bug::WaiterForgotten,
+    Bug::PreVoteInEarnest,
     Bug::InstallOld,
     Bug::VoteBeforeSave,
     Bug::AcknowledgeBeforeSave,
@@ -101,4 +105,118 @@ fn every_planted_mistake_is_caught_within_a_thousand_seeds() {
         }
     }
     assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+#[test]
+fn a_cluster_of_any_size_has_a_world() {
+    for nodes in [1, 2, 4, 9] {
+        // In the last one, a lone node has the same term twice.
+        for seed in (0..5).chain([900_049]) {
+            let options = Options {
+                nodes: Some(nodes),
+                ..options(seed)
+            };
+            if let Err(failure) = run(options, None) {
+                panic!("{failure}");
+            }
+        }
+    }
+}
+
+/// The trace of one life of a node, in memory.
+#[derive(Clone, Default)]
+struct Life(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Life {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+type OfNodes<T> = Vec<(NodeId, T)>;
+
+/// What the cores of a run were told, life by life, and how those that still run stand at the end.
+fn lives(seed: u64) -> (OfNodes<Vec<u8>>, OfNodes<String>) {
+    let mut lives: Vec<(NodeId, Life)> = Vec::new();
+    let mut begin = |id| {
+        let life = Life::default();
+        lives.push((id, life.clone()));
+        Recorder::new(life)
+    };
+    let mut world = World::new(options(seed), None);
+    world.record(&mut begin);
+    world.run().unwrap();
+    let ends = world
+        .cores()
+        .map(|core| (core.id(), format!("{core:?}")))
+        .collect();
+    // Only now is the last tick written.
+    drop(world);
+    let lives = lives
+        .iter()
+        .map(|(id, life)| (*id, life.0.lock().unwrap().clone()));
+    (lives.collect(), ends)
+}
+
+#[test]
+fn every_life_of_every_node_replays_to_the_same_core() {
+    let (mut count, mut inputs) = (0, 0);
+    for seed in 0..60 {
+        let (lives, ends) = lives(seed);
+        let mut last = std::collections::BTreeMap::new();
+        for (id, life) in &lives {
+            let (report, core) = crate::trace::run(&life[..])
+                .unwrap_or_else(|stopped| panic!("seed {seed}, node {id}: {stopped:?}"));
+            assert_eq!((report.node, report.is_torn), (*id, false));
+            (count, inputs) = (count + 1, inputs + report.inputs);
+            last.insert(*id, format!("{core:?}"));
+        }
+        for (id, end) in ends {
+            assert_eq!(last[&id], end, "seed {seed}");
+        }
+    }
+    say!("{count} lives with {inputs} inputs");
+    assert!(count > 300 && inputs > 20_000);
+}
+
+#[test]
+fn a_replay_notices_a_core_that_makes_a_planted_mistake() {
+    let mut unnoticed = vec![
+        Bug::VoteTwice,
+        Bug::IndexBeforeTerm,
+        Bug::RefusalIsAVote,
+        Bug::TruncateAlways,
+        Bug::CommitPastVerified,
+        Bug::AcknowledgeLastIndex,
+        Bug::CountUnsaved,
+        Bug::VoteKept,
+        Bug::HintIgnored,
+        Bug::CommitBeforeMatch,
+        Bug::TermNotSaved,
+        Bug::NoNoop,
+        Bug::TimerRunsOn,
+        Bug::PreVoteInEarnest,
+        Bug::InstallOld,
+        Bug::LogKeptOverSnapshot,
+    ];
+    for seed in 0..300 {
+        let (lives, _) = lives(seed);
+        unnoticed.retain(|&bug| {
+            let differs = |life: &[u8]| {
+                let result = planted::with(Some(bug), || replay(life));
+                matches!(result, Err(Stopped::Different(_)))
+            };
+            !lives.iter().any(|(_, life)| differs(life))
+        });
+        if unnoticed.is_empty() {
+            say!("all noticed within {} seeds", seed + 1);
+            return;
+        }
+    }
+    panic!("not noticed: {unnoticed:?}");
 }

@@ -19,6 +19,7 @@ use crate::node::driver::Driver;
 use crate::raft::{CallId, NodeId, RoleName};
 use crate::rpc::codec;
 use crate::rpc::methods::ReplyKind;
+use crate::trace::Recorder;
 
 use super::checker::{Checker, Verifies, Violation};
 use super::clients::{Attempt, Clients};
@@ -153,6 +154,8 @@ pub(super) struct World<'a> {
     max_batch_entries: usize,
     /// Most entries that a leader takes beyond its commit index: few, so that there are too many.
     max_uncommitted: u64,
+    pre_vote: bool,
+    check_quorum: bool,
     /// After so many entries a node takes a snapshot: few, so that there are many.
     snapshot_entries: u64,
     /// Most bytes in one part of a snapshot: few, so that it takes many.
@@ -162,7 +165,11 @@ pub(super) struct World<'a> {
     faults: u64,
     hash: u64,
     trace: Option<&'a mut dyn FnMut(String)>,
+    /// Writes down what the core of a node that starts is told.
+    recorder: Option<NewRecorder<'a>>,
 }
+
+type NewRecorder<'a> = &'a mut dyn FnMut(NodeId) -> Recorder;
 
 type Checked = Result<(), Violation>;
 
@@ -179,6 +186,9 @@ impl<'a> World<'a> {
         let fault_every = [200, 600, 1_500][rng.random_range(0..3)];
         let max_batch_entries = [1, 1, 2, 8][rng.random_range(0..4)];
         let max_uncommitted = [1, 4, 64][rng.random_range(0..3)];
+        // Nodes have both; now and then it is seen that they are no crutches.
+        let (pre_vote, check_quorum) =
+            [(true, true), (true, true), (true, true), (false, false)][rng.random_range(0..4)];
         let snapshot_entries = [1, 3, 8, 20, 1_000][rng.random_range(0..5)];
         let max_part_bytes = [200, 1_000, codec::MAX_PART_BYTES][rng.random_range(0..3)];
         let segment_bytes = [1_024, 2_048, 4_096][rng.random_range(0..3)];
@@ -202,12 +212,15 @@ impl<'a> World<'a> {
             fault_every,
             max_batch_entries,
             max_uncommitted,
+            pre_vote,
+            check_quorum,
             snapshot_entries,
             max_part_bytes,
             disk_error,
             faults: 0,
             hash: 0xcbf2_9ce4_8422_2325,
             trace,
+            recorder: None,
             rng,
         };
         for id in 1..=count {
@@ -288,6 +301,18 @@ impl<'a> World<'a> {
             .map(|driver| driver.raft().current_term())
             .max()
             .unwrap_or(0)
+    }
+
+    /// Has everything written down that a core is told, in each life of each node.
+    #[cfg(test)]
+    pub fn record(&mut self, recorder: NewRecorder<'a>) {
+        self.recorder = Some(recorder);
+    }
+
+    /// The cores of the nodes that run.
+    #[cfg(test)]
+    pub fn cores(&self) -> impl Iterator<Item = &crate::raft::Raft> {
+        self.drivers().map(Driver::raft)
     }
 
     /// The run so far.

@@ -5,7 +5,7 @@
 //! crash keeps any part of what was not synced:
 //!
 //! - of a file's unsynced sectors any, whatever the order in which they were written;
-//! - of the last write perhaps only its first bytes, up to any byte;
+//! - of a sector of the last write perhaps only the first bytes, up to any byte;
 //! - of the names made, changed and removed any.
 //!
 //! Caveat: a sector that was written twice since the last sync survives as it is now or as it was
@@ -202,9 +202,10 @@ impl FileBytes {
         self.last_write = 0..0;
     }
 
-    /// Of the last write, what was to go into this byte's sector did so up to this byte.
+    /// This byte's sector was being written when power was lost: it is as it was from this byte on,
+    /// whichever write the rest of it is from.
     fn tear(&mut self, at: usize) {
-        let end = ((at / SECTOR + 1) * SECTOR).min(self.last_write.end);
+        let end = ((at / SECTOR + 1) * SECTOR).min(self.now.len());
         for position in at..end {
             self.now[position] = self.durable.get(position).copied().unwrap_or(0);
         }

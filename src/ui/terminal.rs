@@ -33,7 +33,7 @@ use std::panic;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Mutex, Once, OnceLock, TryLockError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -174,9 +174,30 @@ pub fn end_on_panic() {
             end_within(LAST_WORDS, PANICKED);
             restore();
             print(info);
+            tidy();
             process::exit(PANICKED);
         }));
     });
+}
+
+/// What is to be done if the process ends without unwinding, by a panic or a second signal.
+static LAST_ACT: Mutex<Option<LastAct>> = Mutex::new(None);
+
+type LastAct = Box<dyn FnOnce() + Send>;
+
+/// Has this done, and within `LAST_WORDS`, should a panic or a second signal end the process.
+pub fn at_early_end(act: impl FnOnce() + Send + 'static) {
+    *LAST_ACT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(act));
+}
+
+fn tidy() {
+    let act = LAST_ACT
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    if let Some(act) = act {
+        act();
+    }
 }
 
 /// Starts the thread that waits for signals.
@@ -243,6 +264,7 @@ pub fn exit_code(signal: i32) -> i32 {
 /// Ends the process, after giving the terminal back if that is possible within a second.
 fn end(code: i32) -> ! {
     end_within(LAST_WORDS, code);
+    tidy();
     restore();
     process::exit(code)
 }

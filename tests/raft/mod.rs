@@ -41,6 +41,8 @@ pub fn config(id: NodeId, nodes: u64) -> Config {
         voters: (1..=nodes).collect(),
         election_timeout: ELECTION_TIMEOUT,
         heartbeat: HEARTBEAT,
+        pre_vote: false,
+        check_quorum: false,
         seed: 7,
         max_batch_entries: 64,
         max_batch_bytes: 1 << 20,

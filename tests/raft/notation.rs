@@ -61,6 +61,7 @@ pub fn packet(packet: &Packet) -> String {
 pub fn kind(message: &Message) -> &'static str {
     match message {
         Message::Request(Request::AppendEntries(_)) => "append",
+        Message::Request(Request::RequestVote(request)) if request.pre_vote => "pre-vote?",
         Message::Request(Request::RequestVote(_)) => "vote?",
         Message::Reply(Reply::AppendEntries(reply)) => match reply.outcome {
             AppendOutcome::Matched(_) => "matched",

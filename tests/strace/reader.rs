@@ -266,6 +266,7 @@ impl Reader {
             stream.received.clear();
             if let Ok(Asked::Question(Question::Raft(Request::RequestVote(request)))) =
                 methods::read(&sent).0
+                && !request.pre_vote
             {
                 self.vote_requests += 1;
                 let what = "a request for votes";
@@ -302,7 +303,10 @@ impl Reader {
             self.violation(call, &what);
         }
         match (request, reply) {
-            (Request::RequestVote(request), Reply::RequestVote(reply)) if reply.vote_granted => {
+            // What is only asked for in advance promises nothing.
+            (Request::RequestVote(request), Reply::RequestVote(reply))
+                if reply.vote_granted && !request.pre_vote =>
+            {
                 self.votes += 1;
                 self.check_vote(call, "a vote", request.term, request.candidate_id);
             }

@@ -229,9 +229,21 @@ impl Cluster {
         command
     }
 
-    /// Runs the program to its end.
+    /// Runs the program to its end, which must come: a node that starts although it should not
+    /// would run for ever.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        finish(&mut self.raftian(arguments))
+        let mut command = self.raftian(arguments);
+        let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let deadline = Instant::now() + DEADLINE;
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() >= deadline {
+                child.kill().unwrap();
+                let output = child.wait_with_output().unwrap();
+                panic!("{arguments:?} does not end: {output:?}\n{}", self.report());
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        child.wait_with_output().unwrap()
     }
 
     /// Starts a node and waits until it says that it is ready.

@@ -5,7 +5,7 @@
 
 use rand::RngExt;
 
-use crate::node::event::{Event, PeerReply, PeerRequest, Question};
+use crate::node::event::{Event, PeerReply, PeerRequest, Question, Refusal};
 use crate::raft::{CallId, NodeId, Request};
 use crate::rpc::methods::{self, Asked, ReplyKind};
 use crate::rpc::{codec, xml};
@@ -33,6 +33,10 @@ impl World<'_> {
                 install.last_included_index,
                 install.last_included_term,
             )),
+            // What is only asked for in advance promises nothing.
+            PeerRequest::Raft(Request::RequestVote(vote)) if vote.pre_vote => {
+                Some(Verifies::PreVote)
+            }
             PeerRequest::Raft(Request::RequestVote(vote)) => {
                 let disk = self.nodes[&from].disk.durable();
                 self.checker.vote_request(from, vote.term, disk)?;
@@ -90,8 +94,13 @@ impl World<'_> {
         if node.life != life || node.driver.is_none() {
             return Ok(());
         }
-        let is_expected = node.calls.remove(&call);
         let decoded = xml::decode_response(bytes).map_err(|fault| bad_codec(&fault.message))?;
+        if let Err(fault) = &decoded
+            && fault.message == Refusal::DiskFull.to_string()
+        {
+            return self.lost(&exchange, true);
+        }
+        let is_expected = self.node(from).calls.remove(&call);
         let reply: PeerReply = match decoded {
             Ok(value) => methods::decode_reply(exchange.kind, &value)
                 .map_err(|fault| bad_codec(&fault.message))?,

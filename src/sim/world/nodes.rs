@@ -44,7 +44,10 @@ impl World<'_> {
                 return Ok(());
             }
         };
-        let driver = self.driver(id, &ids, salt, recovered);
+        let mut driver = self.driver(id, &ids, salt, recovered);
+        if let Some(recorder) = &mut self.recorder {
+            driver.record(recorder(id));
+        }
         self.checker.started(&driver)?;
         let node = self.node(id);
         node.life += 1;
@@ -69,6 +72,8 @@ impl World<'_> {
                 voters: ids.iter().copied().collect(),
                 election_timeout: ELECTION_TIMEOUT,
                 heartbeat: HEARTBEAT,
+                pre_vote: self.pre_vote,
+                check_quorum: self.check_quorum,
                 seed: salt,
                 max_batch_entries: self.max_batch_entries,
                 max_batch_bytes: codec::MAX_BATCH_BYTES,
@@ -257,9 +262,15 @@ impl World<'_> {
 
     pub(super) fn saved(&mut self, id: NodeId, life: u64) -> Checked {
         let fails = !self.is_calm && self.rng.random_ratio(self.disk_error, 10_000);
+        let falls = !self.is_calm && self.rng.random_ratio(self.crash_rate, 2_000);
         let World { nodes, rng, .. } = self;
         let node = nodes.get_mut(&id).expect("only known nodes save");
         if node.life != life || node.driver.is_none() {
+            return Ok(());
+        }
+        if falls {
+            // Amid this very save, as likely as not.
+            self.crash(id);
             return Ok(());
         }
         match node.disk.finish(fails, rng)? {
