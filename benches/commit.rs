@@ -86,6 +86,7 @@ fn cluster(folder: &Path, kept: Kept) -> (Vec<Node>, String) {
         Node::start(Setup {
             config: &config,
             node,
+            joins: false,
             listener,
             view: None,
             storage,
@@ -116,7 +117,8 @@ fn storage(config: &Config, node: &NodeConfig, kept: Kept) -> (Box<dyn Storage>,
         node: node.id,
     };
     let disk = RealDisk::open(&config.data_of(node)).unwrap();
-    let (store, recovered) = Store::open(disk, &identity, options, Document::check).unwrap();
+    let (store, recovered) =
+        Store::open(disk, &identity, options, Document::read_snapshot).unwrap();
     (Box::new(store), recovered)
 }
 

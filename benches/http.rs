@@ -21,7 +21,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use raftian::rpc::http::{Caller, Limits, Server, Service, bind};
+use raftian::rpc::http::{Caller, Limits, Peers, Server, Service, bind};
 use raftian::rpc::value::{Struct, Value};
 use raftian::rpc::xml::{decode_call, encode_call};
 
@@ -80,7 +80,13 @@ fn ours() -> SocketAddr {
         }
     }
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let server = Server::start(listener, Limits::default(), Vec::new(), Arc::new(Reply)).unwrap();
+    let server = Server::start(
+        listener,
+        Limits::default(),
+        Peers::default(),
+        Arc::new(Reply),
+    )
+    .unwrap();
     let addr = server.local_addr();
     // It serves until the process ends, as the other one does.
     std::mem::forget(server);

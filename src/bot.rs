@@ -81,9 +81,8 @@ mod tests {
         (1..)
             .zip(hp)
             .map(|(id, &hp)| Player {
-                id,
-                name: format!("bob{id}"),
                 hp,
+                ..Player::new(id, format!("bob{id}"))
             })
             .collect()
     }

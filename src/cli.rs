@@ -12,6 +12,8 @@
 mod attack;
 mod embedded;
 mod inspect;
+mod join;
+mod members;
 mod node_args;
 mod play;
 mod replay;
@@ -20,6 +22,7 @@ mod sim;
 mod start;
 mod status;
 mod verify;
+mod watch;
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -30,6 +33,7 @@ use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::config::{Config, ConfigError};
+use crate::node::Node;
 use crate::node::submissions::OUTCOME_WITHIN;
 use crate::raft::NodeId;
 use crate::rpc::client::Client;
@@ -50,6 +54,8 @@ pub use status::{json, table};
   raftian                              play against four bots
   raftian --players 3 --no-bots        three players, and nobody attacks you
   raftian play --id 1                  one player of five: start 1 to 5 in five terminals
+  raftian join 127.0.0.1:8001          one more player, in one more terminal
+  raftian watch 127.0.0.1:8001         look on
   raftian attack 3 --to 127.0.0.1:8001
   raftian verify logs                  do all nodes tell the same story?
 
@@ -66,6 +72,9 @@ struct Cli {
 enum Command {
     Play(play::Args),
     Serve(serve::Args),
+    Join(join::Args),
+    Watch(watch::Args),
+    Members(members::Args),
     Attack(attack::Args),
     Status(status::Args),
     Verify(verify::Args),
@@ -81,6 +90,9 @@ pub fn main() -> ExitCode {
         None => embedded::run(&cli.embedded),
         Some(Command::Play(args)) => play::run(&args),
         Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Join(args)) => join::run(&args),
+        Some(Command::Watch(args)) => watch::run(&args),
+        Some(Command::Members(args)) => members::run(&args),
         Some(Command::Attack(args)) => attack::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
@@ -145,7 +157,17 @@ fn seat(config: &Config, id: NodeId) -> Seat {
             .map(|node| (node.id, node.name.clone()))
             .collect(),
         title: config.cluster.name.clone(),
+        watches: false,
     }
+}
+
+/// Stops a node whose screen is closed. After a quit, it hands over first, so that nobody else has
+/// to wait for an election timeout; a signal or a failure may be in a hurry.
+fn leave(node: &mut Node, exit: &io::Result<Exit>) {
+    if matches!(exit, Ok(Exit::Quit)) {
+        node.retire();
+    }
+    node.stop();
 }
 
 /// What the end of the screen means for the process. A signal ends it with 128 and the signal's

@@ -98,10 +98,19 @@ pub struct NodeConfig {
     pub id: NodeId,
     /// 1 to 32 letters, digits, `-` and `_`; unique, and its folder's name.
     pub name: String,
-    /// `HOST:PORT`; unique.
+    /// `HOST:PORT`, where the others call it; unique.
     pub address: String,
+    /// Where it listens, if not there.
+    pub listen: Option<String>,
     /// The line of the address in the file, from 1; 0 when it came from elsewhere.
     pub line: usize,
+}
+
+impl NodeConfig {
+    /// `HOST:PORT`, where it listens.
+    pub fn listens_at(&self) -> &str {
+        self.listen.as_ref().unwrap_or(&self.address)
+    }
 }
 
 impl Default for Cluster {
@@ -200,6 +209,7 @@ impl Config {
             id,
             name: format!("bob{id}"),
             address,
+            listen: None,
             line: 0,
         };
         Config {
@@ -225,8 +235,8 @@ impl Config {
         self.cluster.data.join(&node.name)
     }
 
-    /// Gives a node another address than the file does (`--address`).
-    pub fn set_address(&mut self, id: NodeId, address: String) -> Result<(), ConfigError> {
+    /// Has a node listen elsewhere than where the others call it (`--address`).
+    pub fn listen_at(&mut self, id: NodeId, address: String) -> Result<(), ConfigError> {
         let place = address::place(&address);
         let taken = |node: &&NodeConfig| node.id != id && address::place(&node.address) == place;
         if let Some(other) = self.nodes.iter().find(taken) {
@@ -237,7 +247,7 @@ impl Config {
             )));
         }
         if let Some(node) = self.nodes.iter_mut().find(|node| node.id == id) {
-            node.address = address;
+            node.listen = Some(address);
             node.line = 0;
         }
         Ok(())
@@ -248,7 +258,7 @@ impl Config {
         let Some(node) = self.node(id) else {
             return format!("{}: node {id}: {error}", self.file());
         };
-        let (name, address) = (&node.name, &node.address);
+        let (name, address) = (&node.name, node.listens_at());
         let why = match error.kind() {
             io::ErrorKind::AddrInUse => format!("is in use: is {name} already running?"),
             io::ErrorKind::AddrNotAvailable => {
@@ -419,6 +429,7 @@ impl Judge<'_> {
                 id,
                 name,
                 address,
+                listen: None,
                 line: node.address.line,
             });
         }

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest as _, Sha256};
 
 use crate::command::{Command, printable};
-use crate::raft::{Entry, Payload};
+use crate::raft::{Configuration, Entry, Payload};
 
 /// How many of a client's latest serials are remembered.
 pub const WINDOW: u64 = 1024;
@@ -39,6 +39,15 @@ pub trait StateMachine {
 
     /// Applies a command and says what came of it. Must not fail.
     fn apply(&mut self, text: &str) -> String;
+
+    /// Whether these can be the cluster's members, or one sentence about why not. Asked before a
+    /// change enters the log.
+    fn check_members(&self, _: &Configuration) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// A configuration is committed; `founding`: the cluster's first. Must not fail.
+    fn configure(&mut self, _: &Configuration, _founding: bool) {}
 }
 
 /// An applied entry: the same on every node, and one line of orders.log.
@@ -48,9 +57,10 @@ pub struct Order {
     pub index: u64,
     /// The term of the entry.
     pub term: u64,
-    /// Who asked, and the serial; `None` for a leader's no-op. Not part of the line.
+    /// Who asked, and the serial; `None` for what leaders append. Not part of the line.
     pub origin: Option<(String, u64)>,
-    /// Printable: `attack 3`, or `noop`.
+    /// Printable: `attack 3`, `noop`, or `members 1 2 -3 +4` (see
+    /// [`Configuration`]).
     pub command: String,
     /// Printable: `hp 70`, `already dead`, `ok`, `duplicate of 12`, ...
     pub outcome: String,
@@ -236,14 +246,23 @@ impl<S: StateMachine> Machine<S> {
             entry.index == self.last_applied + 1,
             "entries are applied in order, each once"
         );
+        let own = |text: String| {
+            let answer = Answer {
+                index: entry.index,
+                term: entry.term,
+                outcome: "ok".to_string(),
+            };
+            (None, text, "ok".to_string(), Ok(answer))
+        };
         let (origin, command, outcome, answer) = match &entry.payload {
-            Payload::Noop => {
-                let answer = Answer {
-                    index: entry.index,
-                    term: entry.term,
-                    outcome: "ok".to_string(),
-                };
-                (None, NOOP.to_string(), "ok".to_string(), Ok(answer))
+            Payload::Noop => own(NOOP.to_string()),
+            Payload::Founding(configuration) => {
+                self.state.configure(configuration, true);
+                own(NOOP.to_string())
+            }
+            Payload::Configuration(configuration) => {
+                self.state.configure(configuration, false);
+                own(configuration.to_string())
             }
             Payload::Command(command) => {
                 let (outcome, answer) = self.apply_once(entry, command);

@@ -18,7 +18,7 @@
 //! |---|---|---|
 //! | driver | runs [`driver::Driver`] and carries its actions out | `runner` |
 //! | disk | makes saves durable, as many at a time as have gathered | `disk` |
-//! | peer x (n-1) | one call at a time to its peer | `peer` |
+//! | peer, one a peer | one call at a time to its peer | `peer` |
 //! | trace, if there is one | takes the trace to the disk | [`crate::trace::file`] |
 //! | HTTP | reads a question, waits for the answer, writes it | `endpoint`, [`crate::rpc::http`] |
 //!
@@ -29,16 +29,18 @@
 mod disk;
 pub mod driver;
 mod endpoint;
+mod errands;
 pub mod event;
 mod peer;
 pub mod queues;
+mod reads;
 mod runner;
 mod saves;
+mod strangers;
 pub mod submissions;
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
@@ -51,10 +53,9 @@ use crate::game::Game;
 use crate::logging::NodeLog;
 use crate::machine::Machine;
 use crate::orders_log::OrdersLog;
-use crate::raft::{self, CheckSnapshot, Raft, Snapshot};
-use crate::rpc::client::Client;
+use crate::raft::{self, CheckSnapshot, Configuration, Member, Raft, Snapshot, Standing};
 use crate::rpc::codec;
-use crate::rpc::http::{Limits, Server};
+use crate::rpc::http::{Limits, Peers, Server};
 use crate::snapshot::{self, Document};
 use crate::storage::{Recovered, Storage};
 use crate::trace::{Recorder, TraceFile};
@@ -63,15 +64,25 @@ use driver::{Driver, Parts, Peer};
 use queues::{Commands, Orders};
 use runner::{Input, Runner};
 
-/// Most entries that a leader takes in beyond its commit index.
+/// Most entries that a leader takes in beyond its commit index, and most bytes of them.
 const MAX_UNCOMMITTED: u64 = 8_192;
+const MAX_UNCOMMITTED_BYTES: usize = 32 << 20;
+
+/// How many members the server keeps places for, this node not counted.
+const RESERVED_FOR: usize = 8;
+
+/// How long a node that stops waits for another to take over.
+const RETIRES_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a node is started with.
 pub struct Setup<'a> {
     /// The whole cluster.
     pub config: &'a Config,
-    /// Which of its nodes this is.
+    /// Which node this is.
     pub node: &'a NodeConfig,
+    /// The cluster is there already and this node joins it: the configuration says where its members
+    /// are, and not who they are.
+    pub joins: bool,
     /// Where it listens: bound already, so that a port in use is found out before anything starts.
     pub listener: TcpListener,
     /// Who is shown what happens, if anyone.
@@ -105,6 +116,7 @@ impl Node {
         let Setup {
             config,
             node,
+            joins,
             listener,
             view,
             storage,
@@ -135,19 +147,29 @@ impl Node {
             snapshot.as_ref().map_or(0, |snapshot| snapshot.last_index),
             entries.last_index()
         );
-        let game = Game::new(config.nodes.iter().map(|n| (n.id, n.name.clone())));
-        let machine = restored(game, snapshot.as_ref()).map_err(io::Error::other)?;
-        let core = core_config(config, node, machine.state());
+        let machine = match &snapshot {
+            None if joins => Machine::new(Game::new([])),
+            None => Machine::new(Game::new(
+                config.nodes.iter().map(|n| (n.id, n.name.clone())),
+            )),
+            Some(snapshot) => restored(snapshot).map_err(io::Error::other)?,
+        };
+        let core = core_config(config, node, joins);
+        let others = || config.nodes.iter().filter(|other| other.id != node.id);
         let mut driver = Driver::new(Parts {
             raft: Raft::new(core, hard_state, snapshot, entries),
             machine,
             snapshot_entries: config.storage.snapshot_entries,
-            address: node.address.clone(),
             name: node.name.clone(),
             client: format!("{}-{:016x}", node.name, rand::random::<u64>()),
-            peers: others(config, node)
+            cluster: config.cluster.name.clone(),
+            book: others()
                 .map(|peer| (peer.id, Peer::new(&*peer.name, &*peer.address)))
                 .collect(),
+            introduced: match joins {
+                true => others().map(|peer| peer.id).collect(),
+                false => Vec::new(),
+            },
             has_view: view.is_some(),
         });
         if let Some(trace) = trace {
@@ -161,19 +183,11 @@ impl Node {
             let inbox = inbox.clone();
             move || disk::work(storage, &to_save, &inbox)
         })?);
-        let mut mailboxes = BTreeMap::new();
         // What has not been answered in the shortest election timeout is of no use any more.
         let patience = Duration::from_millis(config.cluster.election_timeout_ms.0);
-        for to in others(config, node) {
-            let (mailbox, calls) = mpsc::sync_channel(peer::MAILBOX);
-            let client = Client::new(&to.address, patience);
-            let (id, name, inbox) = (to.id, to.name.clone(), inbox.clone());
-            threads.push(spawn(&format!("peer {name}"), &log, move || {
-                peer::work(id, &name, &client, &calls, &inbox);
-            })?);
-            mailboxes.insert(to.id, mailbox);
-        }
-        let runner = Runner::new(driver, mailboxes, saves, view, orders_log);
+        let peers = Peers::default();
+        let pool = peer::Pool::new(inbox.clone(), log.clone(), patience, peers.clone());
+        let runner = Runner::new(driver, pool, saves, view, orders_log);
         threads.push(spawn("driver", &log, move || {
             if let Some(reason) = runner.run(&events) {
                 on_failure(&reason);
@@ -183,13 +197,12 @@ impl Node {
         let limits = Limits {
             max_connections,
             // A peer's worker keeps one connection; after a restart the old one may linger.
-            reserved: 2 * (config.nodes.len() - 1),
+            reserved: 2 * RESERVED_FOR.max(config.nodes.len() - 1),
             ..Limits::default()
         }
         .here();
         let patient = limits.max_connections - limits.reserved;
         let endpoint = endpoint::Endpoint::new(inbox.clone(), patient);
-        let peers = peer_addresses(config, node);
         let server = Server::start(listener, limits, peers, Arc::new(endpoint))?;
         Ok(Node {
             inbox,
@@ -209,6 +222,16 @@ impl Node {
         self.server.local_addr()
     }
 
+    /// Hands the leadership over, where this node leads and there is somebody who can take it, so
+    /// that nobody has to wait for an election timeout when it stops.
+    pub fn retire(&self) {
+        let (done, retired) = mpsc::sync_channel(1);
+        if self.inbox.send(Input::Retire(done)).is_ok() {
+            // Whatever the reason is that it does not come: the node stops all the same.
+            let _ = retired.recv_timeout(RETIRES_WITHIN);
+        }
+    }
+
     /// Stops it, and waits until its threads have ended.
     pub fn stop(&mut self) {
         self.server.stop();
@@ -226,28 +249,22 @@ impl Drop for Node {
     }
 }
 
-/// The state machine after the snapshot, or after nothing; or why the snapshot is of no use.
-fn restored(game: Game, snapshot: Option<&Snapshot>) -> Result<Machine<Game>, String> {
-    let Some(snapshot) = snapshot else {
-        return Ok(Machine::new(game));
-    };
-    Document::of_snapshot(snapshot)
-        .and_then(|document| document.machine(&game))
-        .map_err(|why| {
-            format!("its snapshot is of another game: {why}; give it another folder with --data")
-        })
+/// The state machine after the snapshot, or why the snapshot is of no use.
+fn restored(snapshot: &Snapshot) -> Result<Machine<Game>, String> {
+    Document::of_snapshot(snapshot).map(Document::machine)
 }
 
-/// What the driver's core is told. Snapshots must be of this game.
-fn core_config(config: &Config, node: &NodeConfig, game: &Game) -> raft::Config {
-    let game = game.clone();
-    let check = move |snapshot: &Snapshot| {
-        let document = Document::of_snapshot(snapshot)?;
-        document.machine(&game).map(|_| ())
+/// What the driver's core is told.
+fn core_config(config: &Config, node: &NodeConfig, joins: bool) -> raft::Config {
+    let configuration = match joins {
+        // Its own log will say.
+        true => Configuration::default(),
+        false => founders(config),
     };
     raft::Config {
         id: node.id,
-        voters: config.nodes.iter().map(|node| node.id).collect(),
+        configuration,
+        founds: true,
         election_timeout: config.cluster.election_timeout_ms,
         heartbeat: config.cluster.heartbeat_ms,
         pre_vote: true,
@@ -256,27 +273,26 @@ fn core_config(config: &Config, node: &NodeConfig, game: &Game) -> raft::Config 
         max_batch_entries: codec::MAX_BATCH_ENTRIES,
         max_batch_bytes: codec::MAX_BATCH_BYTES,
         max_uncommitted: MAX_UNCOMMITTED,
+        max_uncommitted_bytes: MAX_UNCOMMITTED_BYTES,
         max_part_bytes: codec::MAX_PART_BYTES,
         max_snapshot_bytes: snapshot::MAX_BYTES,
         keep_while_sending: 4 * config.storage.snapshot_entries,
-        check_snapshot: CheckSnapshot(Arc::new(check)),
+        check_snapshot: CheckSnapshot(Arc::new(Document::check)),
     }
 }
 
-fn others<'a>(config: &'a Config, node: &NodeConfig) -> impl Iterator<Item = &'a NodeConfig> {
-    let own = node.id;
-    config.nodes.iter().filter(move |other| other.id != own)
-}
-
-/// The addresses of the cluster's other machines, as far as they resolve now. A machine that does
-/// not is served all the same, among the strangers.
-fn peer_addresses(config: &Config, node: &NodeConfig) -> Vec<IpAddr> {
-    others(config, node)
-        .filter_map(|peer| peer.address.to_socket_addrs().ok())
-        .flatten()
-        .map(|address| address.ip())
-        .filter(|ip| !ip.is_loopback())
-        .collect()
+/// The members of a cluster that is new: every node of the configuration.
+fn founders(config: &Config) -> Configuration {
+    let member = |node: &NodeConfig| {
+        let member = Member {
+            name: node.name.clone(),
+            address: node.address.clone(),
+            standing: Standing::Voter,
+        };
+        (node.id, member)
+    };
+    let members = config.nodes.iter().map(member).collect();
+    Configuration::new(members).expect("a configuration's nodes are distinct, and there is one")
 }
 
 fn spawn(

@@ -120,6 +120,36 @@ pub enum Bug {
     PreVoteInEarnest,
     /// Of several who wait for one command, only the first is answered.
     WaiterForgotten,
+    /// A lone voter sends entries of a term that it has not saved.
+    TermSentUnsaved,
+    /// A node that hears a leader votes for others all the same.
+    VoteDespiteLeader,
+    /// A leader that hears no majority leads on.
+    LeadsAlone,
+    /// In a joint configuration the new majority decides alone.
+    SingleMajority,
+    /// A configuration counts from the moment at which it is applied, not appended.
+    ConfigurationWhenApplied,
+    /// A configuration goes on counting when its entry has been overwritten.
+    ConfigurationKept,
+    /// A leader changes the members before it has committed an entry of its own term.
+    ChangeTooEarly,
+    /// A change begins before the one before is done.
+    ChangeTwice,
+    /// A leader whom the committed configuration leaves out goes on leading.
+    RemovedLeads,
+    /// A node that does not know yet that it votes gives no vote.
+    OnlyVotersVote,
+    /// A read is served without asking anybody whether this node still leads.
+    ReadUnconfirmed,
+    /// An answer to a request that was sent before the read counts as its confirmation.
+    ReadInOldRound,
+    /// A new leader serves reads before it knows what is committed.
+    ReadTooEarly,
+    /// A node serves a read before it has applied as much as the read asks for.
+    ReadBeforeApplied,
+    /// A leader hands over to somebody who lacks entries, and takes commands meanwhile.
+    HandedOverTooEarly,
 }
 
 #[cfg(test)]

@@ -13,8 +13,10 @@
 //!  tick(now)  propose(commands)  request(request)  reply(from, call, reply)  lost(to, call)  saved(mark)
 //!      |             |                 |                    |                     |              |
 //!      +-------------+-----------------+----- Raft ---------+---------------------+--------------+
-//!                                              |              compact(snapshot)  set_disk(ready, busy or full)
-//!                    Ready { send, save, after_save, reply, install, committed }
+//!      |             |                 |      |             |                     |              |
+//!   read(id)   change(members)   transfer(to) |        introduce(ids)  compact(snapshot)  set_disk(how)
+//!                                             |
+//!                 Ready { send, save, after_save, reply, install, committed, reads }
 //! ```
 //!
 //! Whoever runs it carries a [`Ready`] out, in the order that its documentation fixes. That is what
@@ -26,18 +28,19 @@
 //! What goes in and comes out is plain data, which serde can write; the core itself never does. That
 //! is for [`trace`](crate::trace), which runs a core again over what it was told.
 //!
-//! Where to read on: `election` (5.2, 5.4.1), `replication` (5.3, 5.4.2), `snapshot` (7), [`log`],
-//! `progress` and [`quorum`] (the leaves), [`message`] and [`ready`] (what goes in and out).
+//! Where to read on: `election` (5.2, 5.4.1), `replication` (5.3, 5.4.2), `membership` (6), `snapshot`
+//! (7), `read` (8), `transfer` (dissertation 3.10), [`configuration`], [`log`], `progress` and
+//! [`quorum`] (the leaves), [`message`] and [`ready`] (what goes in and out).
 //!
 //! Caveats:
-//! - Membership is static. A request from anyone else is refused and changes nothing.
+//! - A request from a node that is neither a member nor introduced is refused and changes nothing.
 //! - A leader that has lost contact with the majority goes on believing that it leads for up to an
 //!   election timeout. It commits nothing meanwhile.
 //! - The core trusts what it is told of saves: a disk that lies is not tolerated, and a node that
 //!   returns without its term, vote and log is a different node under an old name (the paper's
 //!   failure model excludes it; a majority of such nodes can lose committed entries).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -48,22 +51,31 @@ use serde::{Deserialize, Serialize};
 use crate::command::Command;
 
 mod bytes;
+pub mod configuration;
 mod election;
 pub mod log;
+mod membership;
 pub mod message;
 mod progress;
 pub mod quorum;
+mod read;
 pub mod ready;
 mod replication;
 mod role;
 mod snapshot;
+mod transfer;
 #[cfg(test)]
 pub(crate) mod view;
 
+pub use configuration::{Change, Configuration, Member, NotChanged, Standing};
 pub use log::Log;
 pub use message::*;
+pub use read::NotRead;
 pub use ready::*;
 pub use role::RoleName;
+pub use transfer::NotTransferred;
+
+use configuration::Configurations;
 use role::{Candidate, Follower, Leader, Role};
 use snapshot::Staged;
 
@@ -75,8 +87,12 @@ pub type NodeId = u64;
 pub struct Config {
     /// This node.
     pub id: NodeId,
-    /// Every voting member, this node included.
-    pub voters: BTreeSet<NodeId>,
+    /// Who belongs to the cluster as far as this node is told at its start. What its snapshot and
+    /// its log say counts more. Empty for a node that is to join one.
+    pub configuration: Configuration,
+    /// Whether a leader whose log has no configuration yet puts this one into its first entry, so
+    /// that whoever joins later finds it there.
+    pub founds: bool,
     /// Shortest and longest election timeout, in milliseconds. Each timeout is drawn anew (5.2).
     pub election_timeout: (u64, u64),
     /// Longest silence of a leader, in milliseconds; well below the shortest election timeout.
@@ -96,6 +112,8 @@ pub struct Config {
     /// How many entries that are not committed, or not on its own disk, fill a leader up. What is
     /// proposed at once while it is not full is taken as a whole.
     pub max_uncommitted: u64,
+    /// The same in encoded bytes.
+    pub max_uncommitted_bytes: usize,
     /// Most bytes of a snapshot in one InstallSnapshot.
     pub max_part_bytes: usize,
     /// A larger snapshot is not taken from a leader.
@@ -158,6 +176,8 @@ pub struct Raft {
     log: Log,
     /// What stands in for the entries that are not; `None` before the first.
     snapshot: Option<Snapshot>,
+    /// The configurations that log and snapshot hold, as far as they may still matter.
+    configurations: Configurations,
 
     // Volatile state (figure 2). Starts with each start of the process at the snapshot's end.
     /// Highest index known to be committed; only grows.
@@ -166,6 +186,8 @@ pub struct Raft {
     last_applied: u64,
 
     role: Role,
+    /// Who is known to be a member, though this log does not say so; the latest at the end.
+    introduced: VecDeque<NodeId>,
     /// The parts of a snapshot that the leader is sending.
     staged: Option<Staged>,
     disk: Disk,
@@ -197,6 +219,8 @@ pub enum NotProposed {
     NotLeader(Option<NodeId>),
     /// Too many entries wait to be committed, or for this node's disk.
     Full,
+    /// This leader is handing its office over.
+    HandingOver,
 }
 
 /// Why a request was not processed. It changed no term and reset no timer.
@@ -255,10 +279,6 @@ impl Raft {
         snapshot: Option<Snapshot>,
         log: Log,
     ) -> Raft {
-        assert!(
-            config.voters.contains(&config.id),
-            "a node is a member of its own cluster"
-        );
         let (min, max) = config.election_timeout;
         assert!(
             config.heartbeat < min && min <= max,
@@ -273,11 +293,23 @@ impl Raft {
             log.last_term() <= hard_state.current_term,
             "a term is saved before its entries"
         );
+        let configuration = match &snapshot {
+            Some(snapshot) => snapshot.configuration.clone(),
+            None => Arc::new(config.configuration.clone()),
+        };
+        // The snapshot stands for a configuration at or before its last entry.
+        let mut configurations = Configurations::new(covered, configuration);
+        for entry in log.from(covered + 1) {
+            if let Some(configuration) = entry.payload.configuration() {
+                configurations.append(entry.index, configuration.clone());
+            }
+        }
         let mut raft = Raft {
             current_term: hard_state.current_term,
             voted_for: hard_state.voted_for,
             log,
             snapshot,
+            configurations,
             commit_index: covered,
             last_applied: covered,
             role: Role::Follower(Follower {
@@ -285,6 +317,7 @@ impl Raft {
                 heard_at: 0,
                 election_deadline: 0,
             }),
+            introduced: VecDeque::new(),
             staged: None,
             disk: Disk::Ready,
             now: 0,
@@ -309,15 +342,24 @@ impl Raft {
         match &self.role {
             Role::Follower(_) | Role::PreCandidate(_) | Role::Candidate(_) if is_due => {
                 match self.disk {
+                    _ if !self.may_campaign() => self.postpone_election(),
                     Disk::Ready if self.config.pre_vote => self.become_pre_candidate(),
-                    Disk::Ready => self.become_candidate(),
+                    Disk::Ready => self.become_candidate(false),
                     Disk::Busy | Disk::Full => self.postpone_election(),
                 }
             }
             Role::Follower(_) => {}
             Role::PreCandidate(_) | Role::Candidate(_) => self.ask_for_votes_again(),
-            Role::Leader(leader) if now >= self.quorum_deadline(leader) => self.lose_the_lead(),
-            Role::Leader(_) => self.replicate(),
+            Role::Leader(leader)
+                if now >= self.quorum_deadline(leader) && !planted!(LeadsAlone) =>
+            {
+                self.lose_the_lead();
+            }
+            Role::Leader(_) => {
+                self.give_transfer_up();
+                self.hand_over();
+                self.replicate();
+            }
         }
         self.finish()
     }
@@ -345,6 +387,7 @@ impl Raft {
                 .filter(|progress| progress.in_flight.is_none())
                 .map(|progress| progress.heartbeat_at)
                 .chain([self.quorum_deadline(leader)])
+                .chain(leader.transfer.map(|transfer| transfer.deadline))
                 .min()
                 .filter(|&at| at < u64::MAX),
         }
@@ -362,7 +405,16 @@ impl Raft {
         let done = self
             .commit_index
             .min(leader.saved_index.max(leader.began_at));
-        if self.log.last_index() - done >= self.config.max_uncommitted {
+        if leader.transfer.is_some() && !planted!(HandedOverTooEarly) {
+            return Err(NotProposed::HandingOver);
+        }
+        let bytes = || {
+            let waiting = self.log.from(done + 1).iter();
+            waiting.map(Entry::encoded_len).sum::<usize>()
+        };
+        if self.log.last_index() - done >= self.config.max_uncommitted
+            || bytes() >= self.config.max_uncommitted_bytes
+        {
             return Err(NotProposed::Full);
         }
         let proposed = Proposed {
@@ -379,7 +431,7 @@ impl Raft {
     /// Processes a peer's request; the answer is in `Ready::reply`.
     pub fn request(&mut self, request: Request) -> Result<Ready, Rejected> {
         let from = request.from();
-        if from == self.config.id || !self.config.voters.contains(&from) {
+        if !self.knows(from) {
             return Err(Rejected::NotAMember(from));
         }
         // Every term that anyone leads or campaigns in is above the one that nodes start with.
@@ -399,6 +451,7 @@ impl Raft {
             }
             Request::RequestVote(request) => Reply::RequestVote(self.handle_request_vote(&request)),
             Request::InstallSnapshot(request) => self.handle_install_snapshot(request)?,
+            Request::TimeoutNow(request) => self.handle_timeout_now(request)?,
         };
         self.ready.reply = Some(reply);
         Ok(self.finish())
@@ -418,6 +471,7 @@ impl Raft {
             Reply::AppendEntries(reply) => self.handle_append_reply(from, call, &reply),
             Reply::RequestVote(reply) => self.handle_vote_reply(from, call, &reply),
             Reply::InstallSnapshot(reply) => self.handle_install_reply(from, call, &reply),
+            Reply::TimeoutNow(_) => self.handle_timeout_now_reply(from, call),
         }
         self.finish()
     }
@@ -477,14 +531,9 @@ impl Raft {
         &self.config
     }
 
-    /// The voting members.
-    pub fn voters(&self) -> &BTreeSet<NodeId> {
-        &self.config.voters
-    }
-
     /// The role.
     pub fn role(&self) -> RoleName {
-        self.role.name()
+        self.role.name(self.is_voter())
     }
 
     /// The leader of the current term, when it is known; this node itself when it leads.
@@ -543,16 +592,6 @@ impl Raft {
         term <= MAX_TERM && term - self.current_term.min(term) <= 1 << 32
     }
 
-    /// Every member but this node.
-    fn peers(&self) -> Vec<NodeId> {
-        self.config
-            .voters
-            .iter()
-            .copied()
-            .filter(|&peer| peer != self.config.id)
-            .collect()
-    }
-
     // The three transitions of figure 4. Nothing else assigns `role`.
 
     /// Follows, in `term`, the leader if it is known. The higher-term rule is this one method
@@ -589,7 +628,7 @@ impl Raft {
     /// Asks who would vote for this node in the next term. Follows nobody meanwhile, and is in the
     /// same term with the same vote.
     fn become_pre_candidate(&mut self) {
-        self.role = Role::PreCandidate(self.new_candidate());
+        self.role = Role::PreCandidate(self.new_candidate(false));
         self.ask_for_votes();
         self.count_votes();
     }
@@ -597,18 +636,20 @@ impl Raft {
     /// A candidate that has only its own vote. It is counted at once, though not yet saved: the
     /// requests leave after the save, so any other vote comes later; and what a lone voter appends
     /// is saved after its vote.
-    fn new_candidate(&mut self) -> Candidate {
+    fn new_candidate(&mut self, transfer: bool) -> Candidate {
         Candidate {
             votes: BTreeSet::from([self.config.id]),
             asked: Default::default(),
             answered: Default::default(),
             retry_at: self.now + self.config.heartbeat,
             election_deadline: self.draw_election_deadline(),
+            transfer,
         }
     }
 
-    /// Starts an election (5.2): next term, a vote for itself, and requests to all others.
-    fn become_candidate(&mut self) {
+    /// Starts an election (5.2): next term, a vote for itself, and requests to all other voters.
+    /// `transfer`: because the leader has asked for it.
+    fn become_candidate(&mut self, transfer: bool) {
         assert!(
             !matches!(self.role, Role::Leader(_)),
             "a leader has nothing to campaign for"
@@ -616,7 +657,7 @@ impl Raft {
         self.current_term += 1;
         self.staged = None;
         self.voted_for = Some(self.config.id);
-        self.role = Role::Candidate(self.new_candidate());
+        self.role = Role::Candidate(self.new_candidate(transfer));
         self.ask_for_votes();
         self.count_votes();
     }
@@ -629,16 +670,22 @@ impl Raft {
             "only a candidate wins an election"
         );
         let last_index = self.log.last_index();
+        let configuration = Arc::clone(self.configuration());
+        let members = configuration.members().keys().copied();
         self.role = Role::Leader(Leader {
-            progress: self
-                .peers()
-                .into_iter()
-                .map(|peer| (peer, progress::Progress::new(last_index, self.now)))
+            progress: members
+                .filter(|&member| member != self.config.id)
+                .map(|member| (member, progress::Progress::new(last_index, self.now)))
                 .collect(),
             saved_index: 0,
             began_at: last_index,
+            round: 0,
+            reads: Vec::new(),
+            transfer: None,
         });
-        if !planted!(NoNoop) {
+        if self.config.founds && self.configured_at() == 0 {
+            self.append_own(Payload::Founding(configuration));
+        } else if !planted!(NoNoop) {
             self.append_own(Payload::Noop);
         }
         self.replicate();
@@ -673,7 +720,17 @@ impl Raft {
     fn append(&mut self, entry: Entry) {
         let save = self.ready.save.get_or_insert_default();
         save.entries.push(entry.clone());
+        if let Some(configuration) = entry.payload.configuration() {
+            self.configurations
+                .append(entry.index, configuration.clone());
+        }
         self.log.append(entry);
+    }
+
+    /// Entries that are overwritten leave the log here, and their configurations count no more.
+    fn truncate(&mut self, first: u64) {
+        self.log.truncate(first);
+        self.configurations.truncate(first);
     }
 
     /// A name for the next request.
@@ -694,6 +751,12 @@ impl Raft {
         {
             self.ready.save.get_or_insert_default().hard_state = Some(hard_state);
             self.saved_hard_state = hard_state;
+            // A lone voter leads at once. Nobody may hear of a term that it could forget, and have
+            // again with other entries.
+            if !planted!(TermSentUnsaved) {
+                let send = std::mem::take(&mut self.ready.send);
+                self.ready.after_save.extend(send);
+            }
         }
         check!(
             self.commit_index <= self.log.last_index(),

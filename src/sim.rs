@@ -3,8 +3,9 @@
 //! It runs the same driver, core, codec and methods as a real node; every message crosses as the
 //! bytes that would cross the network. What it replaces is the surroundings: the clock is a number,
 //! the network loses and reorders (`network`), disks are slow (`disk`), nodes pause, crash
-//! between any two actions and come back, clients repeat themselves (`clients`). After every step
-//! the `checker` compares what happened with what Raft promises.
+//! between any two actions and come back, clients repeat themselves (`clients`), and an administrator
+//! changes the members amid all of it (`world/admin`). After every step the `checker` compares what
+//! happened with what Raft promises, and `markers` counts what happened.
 //!
 //! A run has two phases, as in TigerBeetle's simulator. First *safety*: faults rage, and nothing
 //! wrong may happen, though perhaps nothing right happens either. Then *liveness*: the faults end,
@@ -18,6 +19,7 @@
 mod checker;
 mod clients;
 mod disk;
+mod markers;
 mod network;
 mod world;
 
@@ -26,6 +28,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use checker::Violation;
+pub use markers::{Marker, Markers};
 use world::World;
 
 /// The report's and the paper's election timeout, in milliseconds.
@@ -38,7 +41,7 @@ pub struct Options {
     pub seed: u64,
     /// Steps with faults, before the cluster is left in peace.
     pub steps: u64,
-    /// How many nodes; `None`: 3, 5 or 7, by the seed.
+    /// How many nodes; `None`: 3, 5 or 7, by the seed, and 1 or 2 in some runs in which others join.
     pub nodes: Option<u64>,
 }
 
@@ -77,6 +80,12 @@ pub struct Report {
     pub installs: u64,
     /// Commands whose client got an outcome.
     pub answered: u64,
+    /// Linearizable reads that were served.
+    pub reads: u64,
+    /// Changes of the members that were committed.
+    pub changes: u64,
+    /// What happened, and how often.
+    pub markers: Markers,
     /// A hash over every step.
     pub trace: u64,
 }
@@ -124,7 +133,7 @@ pub fn run(options: Options, trace: Option<&mut dyn FnMut(String)>) -> Result<Re
 }
 
 /// What many runs were like, taken together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// How many runs.
     pub runs: u64,
@@ -142,6 +151,12 @@ pub struct Summary {
     pub installs: u64,
     /// Commands whose client got an outcome.
     pub answered: u64,
+    /// Linearizable reads that were served.
+    pub reads: u64,
+    /// Changes of the members that were committed.
+    pub changes: u64,
+    /// What happened, and how often.
+    pub markers: Markers,
 }
 
 impl Summary {
@@ -154,6 +169,9 @@ impl Summary {
         self.faults += report.faults;
         self.installs += report.installs;
         self.answered += report.answered;
+        self.reads += report.reads;
+        self.changes += report.changes;
+        self.markers.add(&report.markers);
     }
 }
 
@@ -162,13 +180,16 @@ impl fmt::Display for Summary {
         write!(
             f,
             "{} runs, {} steps, {} s of cluster time: {} entries committed in {} terms, \
-             {} answers, {} faults, {} snapshots installed, no violation",
+             {} answers, {} reads, {} changes of the members, {} faults, {} snapshots installed, \
+             no violation",
             self.runs,
             self.steps,
             self.time_ms / 1000,
             self.committed,
             self.elections,
             self.answered,
+            self.reads,
+            self.changes,
             self.faults,
             self.installs
         )

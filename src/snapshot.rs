@@ -6,9 +6,18 @@
 //! {"id":1,"url":"127.0.0.1","port":8001,"hp":70},
 //! {"id":2,"url":"127.0.0.1","port":8002,"hp":100}
 //! ],
+//! "board":[
+//! {"id":1,"name":"bob1","square":[2,2]},
+//! {"id":2,"name":"bob2","square":[3,0]}
+//! ],
+//! "ruins":[],
 //! "lastIndex":4,
 //! "lastTerm":1,
 //! "lastConfig":[1,2],
+//! "members":[
+//! {"id":1,"standing":"voter","name":"bob1","address":"127.0.0.1:8001"},
+//! {"id":2,"standing":"voter","name":"bob2","address":"127.0.0.1:8002"}
+//! ],
 //! "digest":"1f0c...",
 //! "sessions":[
 //! {"client":"bob1-01ab","floor":0,"lastIndex":4,"answers":[[1,2,1,"hp 70"],[2,4,1,"hp 70"]]}
@@ -17,8 +26,9 @@
 //! }
 //! ```
 //!
-//! `servers`, `lastIndex`, `lastTerm` and `lastConfig` (the members) are the report's. A state
-//! machine is more than its board: `digest` lets orders.log go on at the next index, and `sessions`
+//! `servers` (the players), `lastIndex`, `lastTerm` and `lastConfig` (the members) are the report's. A
+//! state machine is more than hit points: `board` and `ruins` say who stands where, and `members` is
+//! the configuration in full (section 6 of the paper). `digest` lets orders.log go on at the next index, and `sessions`
 //! lets a command that is repeated after the snapshot be known again; an answer is serial, index,
 //! term and outcome. `checksum` is SHA-256 over every byte before the comma that precedes it.
 //!
@@ -30,18 +40,19 @@
 //! it can be sent to a client, and the log can go on after it. A refusal is one line of bounded
 //! length.
 //!
-//! Caveat: `url` and `port` are where the writer's configuration says that a node listens. Nothing
-//! reads them back.
+//! Caveat: `url` and `port` repeat a member's address, and `lastConfig` the members' ids, for readers
+//! who know the report. Nothing reads them back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::command::{MAX_SERIAL, is_client, printable};
-use crate::game::Game;
+use crate::game::{Game, Player, Ruin};
 use crate::machine::{Answer, MAX_SESSIONS, Machine, Session, Sessions, WINDOW};
-use crate::raft::{MAX_TERM, NodeId, Snapshot};
+use crate::raft::{Configuration, MAX_TERM, Member, NodeId, Snapshot, Standing};
 
 /// The largest snapshot that is taken from a peer. A full session table with the longest names is
 /// about half of it.
@@ -51,35 +62,52 @@ pub const MAX_BYTES: usize = 256 << 20;
 /// is to go on after the snapshot.
 const MAX_INDEX: u64 = MAX_TERM / 2;
 
+/// Longest name of a player, in bytes.
+const MAX_NAME: usize = 64;
+
 /// The state machine after the entry at `last_index`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// Every player, in the order of their ids.
-    pub servers: Vec<Server>,
+    /// The board.
+    pub game: Game,
     /// Index of the last entry applied.
     pub last_index: u64,
     /// Its term.
     pub last_term: u64,
-    /// The members' ids.
-    pub last_config: Vec<NodeId>,
+    /// Who belongs to the cluster after that entry.
+    pub configuration: Arc<Configuration>,
     /// The digest after it.
     pub digest: String,
     /// What is remembered of each client.
     pub sessions: Sessions,
 }
 
-/// A player: a node's seat on the board.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A player, as the report writes it: where its node listens, and its hit points.
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Server {
-    /// The node.
-    pub id: NodeId,
-    /// The host at which it listens.
-    pub url: String,
-    /// The port.
-    pub port: u16,
-    /// Hit points.
-    pub hp: u32,
+struct ServerLine {
+    id: NodeId,
+    url: String,
+    port: u16,
+    hp: u32,
+}
+
+/// Who stands on a square, or stood there.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SquareLine {
+    id: NodeId,
+    name: String,
+    square: (u16, u16),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberLine {
+    id: NodeId,
+    standing: Standing,
+    name: String,
+    address: String,
 }
 
 /// An answer: serial, index, term, outcome.
@@ -97,10 +125,13 @@ struct SessionLine {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Raw {
-    servers: Vec<Server>,
+    servers: Vec<ServerLine>,
+    board: Vec<SquareLine>,
+    ruins: Vec<SquareLine>,
     last_index: u64,
     last_term: u64,
     last_config: Vec<NodeId>,
+    members: Vec<MemberLine>,
     digest: String,
     sessions: Vec<SessionLine>,
     checksum: String,
@@ -111,30 +142,17 @@ const BEFORE_CHECKSUM: &str = ",\n\"checksum\":\"";
 const AFTER_CHECKSUM: &str = "\"\n}\n";
 
 impl Document {
-    /// What the machine holds after an entry of `last_term`. `address` gives a player's host and
-    /// port.
+    /// What the machine holds after an entry of `last_term`, and who belonged to the cluster then.
     pub fn of(
         machine: &Machine<Game>,
         last_term: u64,
-        address: impl Fn(NodeId) -> (String, u16),
+        configuration: Arc<Configuration>,
     ) -> Document {
-        let players = machine.state().players();
         Document {
-            servers: players
-                .iter()
-                .map(|player| {
-                    let (url, port) = address(player.id);
-                    Server {
-                        id: player.id,
-                        url,
-                        port,
-                        hp: player.hp,
-                    }
-                })
-                .collect(),
+            game: machine.state().clone(),
             last_index: machine.last_applied(),
             last_term,
-            last_config: players.iter().map(|player| player.id).collect(),
+            configuration,
             digest: machine.digest().to_string(),
             sessions: match planted!(SessionsLeftOut) {
                 true => Sessions::default(),
@@ -143,17 +161,9 @@ impl Document {
         }
     }
 
-    /// The machine that the document describes, with the players of `fresh`; or one sentence about
-    /// why it is of another game.
-    pub fn machine(self, fresh: &Game) -> Result<Machine<Game>, String> {
-        let hp: Vec<_> = self.servers.iter().map(|s| (s.id, s.hp)).collect();
-        let game = fresh.restored(&hp)?;
-        Ok(Machine::restored(
-            game,
-            self.sessions,
-            self.last_index,
-            self.digest,
-        ))
+    /// The machine that the document describes.
+    pub fn machine(self) -> Machine<Game> {
+        Machine::restored(self.game, self.sessions, self.last_index, self.digest)
     }
 
     /// The document as Raft carries it.
@@ -161,6 +171,7 @@ impl Document {
         Snapshot {
             last_index: self.last_index,
             last_term: self.last_term,
+            configuration: self.configuration.clone(),
             data: self.write().into(),
         }
     }
@@ -179,13 +190,47 @@ impl Document {
                 })
                 .collect(),
         });
+        let players = self.game.players().iter();
+        let servers = players.clone().map(|player| {
+            let member = self.configuration.members().get(&player.id);
+            let address = member.map_or("", |member| &member.address);
+            let (url, port) = address.rsplit_once(':').unwrap_or((address, ""));
+            ServerLine {
+                id: player.id,
+                url: url.to_string(),
+                port: port.parse().unwrap_or(0),
+                hp: player.hp,
+            }
+        });
+        let board = players.map(|player| SquareLine {
+            id: player.id,
+            name: player.name.clone(),
+            square: player.square,
+        });
+        let ruins = self.game.ruins().iter().map(|ruin| SquareLine {
+            id: ruin.id,
+            name: ruin.name.clone(),
+            square: ruin.square,
+        });
+        let members = self.configuration.members().iter();
+        let members = members.map(|(&id, member)| MemberLine {
+            id,
+            standing: member.standing,
+            name: member.name.clone(),
+            address: member.address.clone(),
+        });
+        let ids: Vec<NodeId> = self.configuration.members().keys().copied().collect();
         let mut text = format!(
-            "{{\n\"servers\":[{}],\n\"lastIndex\":{},\n\"lastTerm\":{},\n\"lastConfig\":{},\n\
-             \"digest\":{},\n\"sessions\":[{}]",
-            lines(self.servers.iter()),
+            "{{\n\"servers\":[{}],\n\"board\":[{}],\n\"ruins\":[{}],\n\"lastIndex\":{},\n\
+             \"lastTerm\":{},\n\"lastConfig\":{},\n\"members\":[{}],\n\"digest\":{},\n\
+             \"sessions\":[{}]",
+            lines(servers),
+            lines(board),
+            lines(ruins),
             self.last_index,
             self.last_term,
-            json(&self.last_config),
+            json(&ids),
+            lines(members),
             json(&self.digest),
             lines(sessions)
         );
@@ -206,19 +251,15 @@ impl Document {
         if checksum(checked) != raw.checksum {
             return Err("its checksum does not match".to_string());
         }
+        let configuration = configuration(raw.members, &raw.last_config)?;
         let document = Document {
-            servers: raw.servers,
+            game: game(raw.servers, raw.board, raw.ruins)?,
             last_index: raw.last_index,
             last_term: raw.last_term,
-            last_config: raw.last_config,
+            configuration: Arc::new(configuration),
             digest: raw.digest,
             sessions: sessions(raw.sessions, raw.last_index, raw.last_term)?,
         };
-        let rising = |ids: &[NodeId]| ids.is_sorted_by(|a, b| a < b);
-        let ids: Vec<NodeId> = document.servers.iter().map(|server| server.id).collect();
-        if !rising(&ids) || !rising(&document.last_config) {
-            return Err("its ids are not in order".to_string());
-        }
         let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if document.digest.len() != 16 || !document.digest.bytes().all(is_hex) {
             return Err("its digest is none".to_string());
@@ -232,22 +273,93 @@ impl Document {
         Ok(document)
     }
 
-    /// Whether a snapshot that came from a disk or a peer can be read, and is what it says.
+    /// Whether a snapshot that came from a peer can be read, and is what it says.
     pub fn check(snapshot: &Snapshot) -> Result<(), String> {
         Document::of_snapshot(snapshot).map(|_| ())
+    }
+
+    /// The snapshot that these bytes are, if they say that they are of that index and term.
+    pub fn read_snapshot(
+        last_index: u64,
+        last_term: u64,
+        data: Vec<u8>,
+    ) -> Result<Snapshot, String> {
+        let document = Document::read(&data)?;
+        let snapshot = Snapshot {
+            last_index,
+            last_term,
+            configuration: document.configuration.clone(),
+            data: data.into(),
+        };
+        document.is_of(&snapshot).map(|()| snapshot)
     }
 
     /// The document in a snapshot.
     pub fn of_snapshot(snapshot: &Snapshot) -> Result<Document, String> {
         let document = Document::read(&snapshot.data)?;
-        if (document.last_index, document.last_term) != (snapshot.last_index, snapshot.last_term) {
+        document.is_of(snapshot).map(|()| document)
+    }
+
+    fn is_of(&self, snapshot: &Snapshot) -> Result<(), String> {
+        if (self.last_index, self.last_term) != (snapshot.last_index, snapshot.last_term) {
             return Err(format!(
                 "it is of index {}, term {}, and not of index {}, term {}",
-                document.last_index, document.last_term, snapshot.last_index, snapshot.last_term
+                self.last_index, self.last_term, snapshot.last_index, snapshot.last_term
             ));
         }
-        Ok(document)
+        if self.configuration != snapshot.configuration {
+            return Err("it has other members than it was sent with".to_string());
+        }
+        Ok(())
     }
+}
+
+/// The members, if they can be a cluster's. A document without any is of a node that belongs to none.
+fn configuration(lines: Vec<MemberLine>, last_config: &[NodeId]) -> Result<Configuration, String> {
+    let ids: Vec<NodeId> = lines.iter().map(|line| line.id).collect();
+    if !ids.is_sorted_by(|a, b| a < b) || ids != last_config {
+        return Err("its ids are not in order".to_string());
+    }
+    if lines.is_empty() {
+        return Ok(Configuration::default());
+    }
+    let member = |line: MemberLine| {
+        let member = Member {
+            name: line.name,
+            address: line.address,
+            standing: line.standing,
+        };
+        (line.id, member)
+    };
+    Configuration::new(lines.into_iter().map(member).collect())
+}
+
+/// The board, if it can be one.
+fn game(
+    servers: Vec<ServerLine>,
+    board: Vec<SquareLine>,
+    ruins: Vec<SquareLine>,
+) -> Result<Game, String> {
+    if servers.len() != board.len() || servers.iter().zip(&board).any(|(a, b)| a.id != b.id) {
+        return Err("its servers are not those on its board".to_string());
+    }
+    let is_name = |name: &str| name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+    let names = board.iter().chain(&ruins).map(|line| &*line.name);
+    if !names.clone().all(is_name) {
+        return Err("a player's name is none".to_string());
+    }
+    let players = servers.into_iter().zip(board).map(|(server, line)| Player {
+        id: line.id,
+        name: line.name,
+        hp: server.hp,
+        square: line.square,
+    });
+    let ruins = ruins.into_iter().map(|line| Ruin {
+        id: line.id,
+        name: line.name,
+        square: line.square,
+    });
+    Game::restored(players.collect(), ruins.collect())
 }
 
 /// The session table, if some machine can have it.
@@ -341,6 +453,7 @@ mod tests {
 
     use super::*;
     use crate::command::Command;
+    use crate::machine::StateMachine as _;
     use crate::raft::{Entry, Payload};
 
     fn game() -> Game {
@@ -362,9 +475,16 @@ mod tests {
     }
 
     fn document() -> Document {
-        Document::of(&machine(25), 3, |id| {
-            ("127.0.0.1".to_string(), 8000 + id as u16)
-        })
+        let member = |id: NodeId| {
+            let member = Member {
+                name: format!("bob{id}"),
+                address: format!("127.0.0.1:{}", 8000 + id),
+                standing: Standing::Voter,
+            };
+            (id, member)
+        };
+        let configuration = Configuration::new((1..=3).map(member).collect()).unwrap();
+        Document::of(&machine(25), 3, Arc::new(configuration))
     }
 
     #[test]
@@ -372,7 +492,7 @@ mod tests {
         let document = document();
         let again = Document::read(&document.write()).unwrap();
         assert_eq!(again, document);
-        let (mut before, mut after) = (machine(25), again.machine(&game()).unwrap());
+        let (mut before, mut after) = (machine(25), again.machine());
         let next = |client: &str, serial| Entry {
             index: 26,
             term: 9,
@@ -452,6 +572,10 @@ mod tests {
         assert_eq!(value["lastIndex"], 25);
         assert_eq!(value["lastTerm"], 3);
         assert_eq!(value["lastConfig"], serde_json::json!([1, 2, 3]));
+        assert_eq!(
+            value["members"][0],
+            serde_json::json!({"id": 1, "standing": "voter", "name": "bob1", "address": "127.0.0.1:8001"})
+        );
         let servers = value["servers"].as_array().unwrap();
         assert_eq!(servers.len(), 3);
         assert_eq!(
@@ -461,12 +585,28 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_of_other_players_is_refused_in_one_sentence() {
-        let others = Game::new([(1, "a".to_string()), (2, "b".to_string())]);
+    fn players_and_ruins_stand_where_they_stood() {
+        let mut document = document();
+        let mut game = document.game.clone();
+        game.configure(&Configuration::of_voters([1, 3]), false);
+        game.configure(&Configuration::of_voters([1, 2, 3]), false);
+        document.game = game.clone();
+        let again = Document::read(&document.write()).unwrap();
+        assert_eq!(again.game, game);
         assert_eq!(
-            document().machine(&others).unwrap_err(),
-            "it has 3 players, not 2"
+            (again.game.players().len(), again.game.ruins().len()),
+            (3, 1)
         );
+    }
+
+    #[test]
+    fn members_in_other_words_than_it_was_sent_with_are_refused() {
+        let snapshot = document().snapshot();
+        let other = Snapshot {
+            configuration: Arc::new(Configuration::of_voters([1, 2, 3])),
+            ..snapshot
+        };
+        assert!(Document::check(&other).unwrap_err().contains("members"));
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub use faulty::{Fault, FaultyDisk, Plan};
 pub use header::BadFile;
 pub use inspect::{Inspected, inspect};
 pub use memory::MemoryDisk;
-pub use recover::Check;
+pub use recover::ReadSnapshot;
 pub use store::Store;
 
 /// The format of the files that this program writes, and the only one that it reads.

@@ -10,7 +10,7 @@
 //! remembered; then comes one line a call, in the order of the calls:
 //!
 //! ```text
-//! {"raftian_trace":1,"config":{"id":1,...},"hard_state":{...},"snapshot":null,"log":{...}}
+//! {"raftian_trace":2,"config":{"id":1,...},"hard_state":{...},"snapshot":null,"log":{...}}
 //! {"input":{"tick":212},"output":{"ready":{"save":{"hard_state":{...}},"after_save":[...]}}}
 //! {"input":{"reply":{"from":2,"call":1,"reply":{"request_vote":{...}}}},"output":{"ready":{...}}}
 //! {"input":{"propose":[{"client":"bob1-7","serial":1,"text":"attack 3"}]},"output":{"proposed":...}}
@@ -55,7 +55,7 @@ pub use replay::{Difference, Report, Stopped, replay};
 use crate::raft::{Config, Entry, HardState, Log, Raft, Snapshot};
 
 /// The version of the format. Whatever makes an old trace unreadable makes a new one.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// The longest line, in bytes. A line holds at most one snapshot, whose limit is a quarter of this.
 const MAX_LINE: usize = 1 << 30;

@@ -60,10 +60,12 @@ const WATCH: Duration = Duration::from_millis(250);
 pub struct Seat {
     /// This node.
     pub id: NodeId,
-    /// All nodes, this one included: ids and names.
+    /// Everyone who plays, as far as is known at first: ids and names.
     pub players: Vec<(NodeId, String)>,
     /// What the cluster is called, such as `local`.
     pub title: String,
+    /// Nobody plays here: the keys attack nobody.
+    pub watches: bool,
 }
 
 /// Everything that reaches the screen.
@@ -237,7 +239,7 @@ fn receive(
             }
         }
         Intent::ToggleMouse => canvas.capture_mouse(app.mouse)?,
-        Intent::ToggleHelp | Intent::Nobody(_) => {}
+        Intent::ToggleHelp | Intent::Nobody(_) | Intent::Watching => {}
     }
     Ok(None)
 }
@@ -284,6 +286,7 @@ mod tests {
             id: 1,
             players: (1..=5).map(|id| (id, format!("bob{id}"))).collect(),
             title: "local".to_string(),
+            watches: false,
         };
         let mut app = App::new(seat, Theme::new(Depth::True), Instant::now());
         app.take_changed();

@@ -10,12 +10,14 @@ use proptest::prelude::*;
 use raftian::command::{Command, MAX_CLIENT_BYTES, MAX_SERIAL, MAX_TEXT_BYTES};
 use raftian::machine::Answer;
 use raftian::node::event::{
-    Forward, ForwardReply, PeerReply, PeerRequest, Question, Refusal, Response,
+    Errand, ErrandReply, Forward, ForwardReply, MemberStatus, Members, PeerReply, PeerRequest,
+    Question, Refusal, Response,
 };
+use raftian::raft::configuration::MAX_NODE_ID;
 use raftian::raft::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, Entry, InstallOutcome, InstallSnapshot,
-    InstallSnapshotReply, MAX_TERM, Payload, Rejected, Reply, Request, RequestVote,
-    RequestVoteReply, RoleName,
+    AppendEntries, AppendEntriesReply, AppendOutcome, Change, Configuration, Entry, InstallOutcome,
+    InstallSnapshot, InstallSnapshotReply, MAX_TERM, Member, Payload, Rejected, Reply, Request,
+    RequestVote, RequestVoteReply, RoleName, Standing, TimeoutNow, TimeoutNowReply,
 };
 use raftian::rpc::codec::{self, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_PART_BYTES};
 use raftian::rpc::http::Limits;
@@ -35,8 +37,101 @@ fn command() -> impl Strategy<Value = Arc<Command>> {
         .prop_map(|(client, serial, text)| Arc::new(Command::new(client, serial, text).unwrap()))
 }
 
+fn configuration() -> impl Strategy<Value = Arc<Configuration>> {
+    let standing = prop_oneof![
+        Just(Standing::Voter),
+        Just(Standing::Incoming),
+        Just(Standing::Outgoing),
+        Just(Standing::Learner),
+    ];
+    let member = (1..=MAX_NODE_ID, "[a-zA-Z0-9_-]{1,20}", standing);
+    let one = Member {
+        name: "one".to_string(),
+        address: "one:1".to_string(),
+        standing: Standing::Voter,
+    };
+    vec(member, 0..9).prop_map(move |members| {
+        let member = |(id, name, standing): (u64, String, Standing)| {
+            let (name, address) = (format!("{name}-{id}"), format!("host-{id}:8001"));
+            (
+                id,
+                Member {
+                    name,
+                    address,
+                    standing,
+                },
+            )
+        };
+        let others = members.into_iter().map(member);
+        let all = others.chain([(1, one.clone())]).collect();
+        Arc::new(Configuration::new(all).unwrap())
+    })
+}
+
+fn errand() -> impl Strategy<Value = Errand> {
+    let ids = || vec(number(), 0..4).prop_map(|ids| ids.into_iter().collect());
+    let added = vec((1..=MAX_NODE_ID, "[a-z]{1,9}"), 0..4).prop_map(|added| {
+        let member = |(id, name): (u64, String)| (id, (name.clone(), format!("{name}:{id}")));
+        let short = added.into_iter().map(|(id, name)| (id % 65_535 + 1, name));
+        short.map(member).collect()
+    });
+    let change = (added, ids(), ids()).prop_map(|(add, promote, remove)| {
+        Errand::Change(Change {
+            add,
+            promote,
+            remove,
+        })
+    });
+    prop_oneof![
+        change,
+        option::of(number()).prop_map(Errand::Transfer),
+        Just(Errand::Read)
+    ]
+}
+
+fn members() -> impl Strategy<Value = Members> {
+    let numbers = vec(number(), 7);
+    (
+        numbers,
+        option::of(number()),
+        any::<bool>(),
+        any::<bool>(),
+        configuration(),
+    )
+        .prop_map(
+            |(numbers, leader, committed, joint, configuration)| Members {
+                cluster: "lan".to_string(),
+                id: numbers[0],
+                leader,
+                term: numbers[1],
+                index: numbers[2],
+                committed,
+                joint,
+                members: configuration
+                    .members()
+                    .iter()
+                    .map(|(&id, member)| MemberStatus {
+                        id,
+                        name: member.name.clone(),
+                        address: member.address.clone(),
+                        standing: member.standing,
+                        match_index: leader,
+                    })
+                    .collect(),
+                heartbeat_ms: numbers[3],
+                election_timeout_ms: (numbers[4], numbers[5]),
+                snapshot_entries: numbers[6],
+            },
+        )
+}
+
 fn entry() -> impl Strategy<Value = Entry> {
-    let payload = prop_oneof![Just(Payload::Noop), command().prop_map(Payload::Command),];
+    let payload = prop_oneof![
+        Just(Payload::Noop),
+        command().prop_map(Payload::Command),
+        configuration().prop_map(Payload::Founding),
+        configuration().prop_map(Payload::Configuration),
+    ];
     (number(), number(), payload).prop_map(|(index, term, payload)| Entry {
         index,
         term,
@@ -65,17 +160,24 @@ fn request() -> impl Strategy<Value = PeerRequest> {
                 }))
             },
         );
-    let vote = (number(), number(), number(), number(), any::<bool>()).prop_map(
-        |(term, candidate_id, last_log_index, last_log_term, pre_vote)| {
+    let flags = (any::<bool>(), any::<bool>());
+    let vote = (number(), number(), number(), number(), flags).prop_map(
+        |(term, candidate_id, last_log_index, last_log_term, (pre_vote, transfer))| {
             PeerRequest::Raft(Request::RequestVote(RequestVote {
                 term,
                 candidate_id,
                 last_log_index,
                 last_log_term,
                 pre_vote,
+                transfer,
             }))
         },
     );
+    let timeout = (number(), number()).prop_map(|(term, leader_id)| {
+        PeerRequest::Raft(Request::TimeoutNow(TimeoutNow { term, leader_id }))
+    });
+    let errand = (number(), errand())
+        .prop_map(|(sender_id, errand)| PeerRequest::Errand { sender_id, errand });
     let forward = (number(), vec(command(), 1..5)).prop_map(|(sender_id, commands)| {
         PeerRequest::Forward(Forward {
             sender_id,
@@ -84,23 +186,39 @@ fn request() -> impl Strategy<Value = PeerRequest> {
     });
     let install = (
         (number(), number(), number(), number(), number()),
+        prop_oneof![configuration(), Just(Arc::default())],
         vec(any::<u8>(), 0..50),
         any::<bool>(),
     )
         .prop_map(
-            |((term, leader_id, last_included_index, last_included_term, offset), data, done)| {
+            |(
+                (term, leader_id, last_included_index, last_included_term, offset),
+                configuration,
+                data,
+                done,
+            )| {
                 PeerRequest::Raft(Request::InstallSnapshot(InstallSnapshot {
                     term,
                     leader_id,
                     last_included_index,
                     last_included_term,
+                    configuration,
                     offset,
                     data,
                     done,
                 }))
             },
         );
-    prop_oneof![append, vote, install, forward, Just(PeerRequest::Status)]
+    prop_oneof![
+        append,
+        vote,
+        install,
+        timeout,
+        forward,
+        errand,
+        Just(PeerRequest::Status),
+        Just(PeerRequest::Members),
+    ]
 }
 
 fn reply() -> impl Strategy<Value = PeerReply> {
@@ -129,11 +247,24 @@ fn reply() -> impl Strategy<Value = PeerReply> {
             outcome,
         }))
     });
+    let timeout = (number(), any::<bool>()).prop_map(|(term, campaigns)| {
+        PeerReply::Raft(Reply::TimeoutNow(TimeoutNowReply { term, campaigns }))
+    });
+    let errand = prop_oneof![
+        (number(), number()).prop_map(|(term, index)| ErrandReply::Placed { term, index }),
+        number().prop_map(|term| ErrandReply::HandingOver { term }),
+        number().prop_map(|index| ErrandReply::ReadAt { index }),
+        option::of(number()).prop_map(|leader| ErrandReply::NotLeader { leader }),
+        "[ -~]{0,40}".prop_map(ErrandReply::Refused),
+    ];
     prop_oneof![
         append,
         vote,
         install,
+        timeout,
         forward.prop_map(PeerReply::Forward),
+        errand.prop_map(PeerReply::Errand),
+        members().prop_map(PeerReply::Members),
         status().prop_map(PeerReply::Status),
     ]
 }
@@ -156,6 +287,7 @@ fn status() -> impl Strategy<Value = Status> {
         });
     let role = prop_oneof![
         Just(RoleName::Follower),
+        Just(RoleName::Learner),
         Just(RoleName::Candidate),
         Just(RoleName::Leader)
     ];
@@ -192,6 +324,8 @@ proptest! {
         let expected = match request.clone() {
             PeerRequest::Raft(request) => Question::Raft(request),
             PeerRequest::Forward(forward) => Question::Forward(forward),
+            PeerRequest::Errand { sender_id, errand } => Question::Errand { sender_id, errand },
+            PeerRequest::Members => Question::Members,
             PeerRequest::Status => Question::Status,
         };
         prop_assert_eq!(asked(&methods::call(&request)), expected);
@@ -206,6 +340,10 @@ proptest! {
                 (ReplyKind::RequestVote, Response::Raft(Reply::RequestVote(reply))),
             PeerReply::Raft(Reply::InstallSnapshot(reply)) =>
                 (ReplyKind::InstallSnapshot, Response::Raft(Reply::InstallSnapshot(reply))),
+            PeerReply::Raft(Reply::TimeoutNow(reply)) =>
+                (ReplyKind::TimeoutNow, Response::Raft(Reply::TimeoutNow(reply))),
+            PeerReply::Errand(reply) => (ReplyKind::Errand, Response::Errand(reply)),
+            PeerReply::Members(members) => (ReplyKind::Members, Response::Members(members)),
             PeerReply::Forward(reply) => (ReplyKind::Forward, Response::Forward(reply)),
             PeerReply::Status(status) => (ReplyKind::Status, Response::Status(status)),
         };
@@ -233,7 +371,8 @@ proptest! {
     fn any_value_in_place_of_a_message_is_a_fault_and_no_panic(
         method in prop_oneof![
             Just("append_entries_rpc"), Just("request_vote_rpc"), Just("install_snapshot_rpc"),
-            Just("forward_rpc"),
+            Just("forward_rpc"), Just("timeout_now_rpc"), Just("errand_rpc"),
+            Just("cluster.add"), Just("cluster.promote"), Just("cluster.remove"),
             Just("submit_rpc"), Just("game.attack"), Just("system.methodHelp"),
         ],
         wrong in vec(prop_oneof![
@@ -262,6 +401,7 @@ fn the_largest_part_of_a_snapshot_fits_into_one_body() {
             leader_id: u64::MAX >> 1,
             last_included_index: u64::MAX >> 1,
             last_included_term: MAX_TERM,
+            configuration: Configuration::of_voters(1..=32).into(),
             offset: u64::MAX >> 1,
             data: vec![255; MAX_PART_BYTES],
             done: true,

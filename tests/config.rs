@@ -464,7 +464,7 @@ fn a_port_in_use_is_one_line_with_file_line_and_key() {
             .contains("is not an address of this machine")
     );
 
-    config.set_address(1, "127.0.0.1:9001".to_string()).unwrap();
+    config.listen_at(1, "127.0.0.1:9001".to_string()).unwrap();
     assert_eq!(
         config.explain_bind(1, &in_use),
         "bob1's address 127.0.0.1:9001 is in use: is bob1 already running?"
@@ -475,13 +475,13 @@ fn a_port_in_use_is_one_line_with_file_line_and_key() {
 fn an_address_that_another_node_has_cannot_be_given() {
     let mut config = Config::load(Path::new(DEFAULT_PATH)).unwrap();
     let error = config
-        .set_address(1, "localhost:8002".to_string())
+        .listen_at(1, "localhost:8002".to_string())
         .unwrap_err();
     assert_eq!(
         error.to_string(),
         "--address localhost:8002: that is bob2's address in config/local.toml"
     );
-    config.set_address(1, "127.0.0.1:8001".to_string()).unwrap();
+    config.listen_at(1, "127.0.0.1:8001".to_string()).unwrap();
 }
 
 #[test]

@@ -381,6 +381,7 @@ fn cluster(logs: &Path) -> (Vec<Node>, Vec<SocketAddr>) {
         Node::start(Setup {
             config: &config,
             node,
+            joins: false,
             listener,
             view: None,
             storage: Box::new(Memory::default()),

@@ -1,7 +1,7 @@
 //! A node as a function: what it does with the commands of its own players.
 #![allow(clippy::unwrap_used)] // A test that cannot go on has failed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use raftian::command::Command;
@@ -13,8 +13,8 @@ use raftian::node::event::{
 };
 use raftian::node::queues::Update;
 use raftian::raft::{
-    AppendEntries, CheckSnapshot, Config, Entry, Log, Payload, Raft, Reply, Request, RequestVote,
-    Save, Snapshot,
+    AppendEntries, CheckSnapshot, Config, Configuration, Entry, Log, Payload, Raft, Reply, Request,
+    RequestVote, Save, Snapshot,
 };
 use raftian::rpc::codec::{MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_PART_BYTES};
 use raftian::snapshot::{self, Document};
@@ -38,7 +38,8 @@ impl Alone {
     fn with(voters: &[u64], snapshot_entries: u64) -> Alone {
         let config = Config {
             id: 1,
-            voters: BTreeSet::from_iter(voters.iter().copied()),
+            configuration: Configuration::of_voters(voters.iter().copied()),
+            founds: false,
             election_timeout: (150, 300),
             heartbeat: 50,
             pre_vote: false,
@@ -47,6 +48,7 @@ impl Alone {
             max_batch_entries: MAX_BATCH_ENTRIES,
             max_batch_bytes: MAX_BATCH_BYTES,
             max_uncommitted: 64,
+            max_uncommitted_bytes: usize::MAX,
             max_part_bytes: MAX_PART_BYTES,
             max_snapshot_bytes: snapshot::MAX_BYTES,
             keep_while_sending: snapshot_entries,
@@ -58,9 +60,10 @@ impl Alone {
                 machine: Machine::new(board()),
                 snapshot_entries,
                 name: "bob1".to_string(),
-                address: "127.0.0.1:8001".to_string(),
                 client: OWN.to_string(),
-                peers: BTreeMap::new(),
+                cluster: "local".to_string(),
+                book: BTreeMap::new(),
+                introduced: Vec::new(),
                 has_view: true,
             }),
             now: 300,
@@ -176,7 +179,7 @@ fn a_snapshot_is_taken_when_enough_has_been_applied_and_equals_a_replay() {
     assert_eq!(snapshots, 50 / 8);
     let (_, snapshot, log) = disk.load();
     let document = Document::of_snapshot(&snapshot.unwrap()).unwrap();
-    let mut replayed = document.machine(&board()).unwrap();
+    let mut replayed = document.machine();
     for entry in log.from(replayed.last_applied() + 1) {
         let _ = replayed.apply(entry);
     }
@@ -197,6 +200,7 @@ fn a_full_disk_takes_no_commands_and_leads_nobody_and_votes_all_the_same() {
             last_log_index: 0,
             last_log_term: 0,
             pre_vote: false,
+            transfer: false,
         }))
     };
     // It has campaigned, and that save is done. The next one finds no room.
@@ -269,7 +273,7 @@ fn whoever_waits_for_a_command_that_a_snapshot_covers_is_answered() {
     let mut leader = Alone::with(&[1], 2);
     let command = Command::new("c", 7, "attack 1").unwrap();
     let _ = leader.handle(Event::Asked(1, Question::Submit(command.clone())));
-    let _ = leader.handle(Event::Asked(2, Question::State));
+    let _ = leader.handle(Event::Asked(2, Question::State { stale: true }));
     let snapshot: &Snapshot = leader.driver.raft().snapshot().unwrap();
 
     let mut node = Alone::with(&[1, 2, 3], 1_000);
@@ -289,6 +293,7 @@ fn whoever_waits_for_a_command_that_a_snapshot_covers_is_answered() {
         leader_id: 2,
         last_included_index: snapshot.last_index,
         last_included_term: snapshot.last_term,
+        configuration: snapshot.configuration.clone(),
         offset: 0,
         data: snapshot.data.to_vec(),
         done: true,
@@ -318,7 +323,7 @@ fn a_command_that_a_snapshot_may_have_forgotten_is_not_sent_again() {
         let command = Command::new(format!("other {other}"), 1, "attack 1").unwrap();
         let _ = leader.handle(Event::Asked(other, Question::Submit(command)));
     }
-    let _ = leader.handle(Event::Asked(9_999, Question::State));
+    let _ = leader.handle(Event::Asked(9_999, Question::State { stale: true }));
     let snapshot: &Snapshot = leader.driver.raft().snapshot().unwrap();
     assert_eq!(leader.driver.machine().answer("c", 7), None);
 
@@ -355,6 +360,7 @@ fn a_command_that_a_snapshot_may_have_forgotten_is_not_sent_again() {
         leader_id: 2,
         last_included_index: snapshot.last_index,
         last_included_term: snapshot.last_term,
+        configuration: snapshot.configuration.clone(),
         offset: 0,
         data: snapshot.data.to_vec(),
         done: true,
@@ -367,7 +373,7 @@ fn a_command_that_a_snapshot_may_have_forgotten_is_not_sent_again() {
     assert!(told, "{actions:?}");
     for _ in 0..100 {
         assert_eq!(
-            forwarded(&node.handle(Event::Asked(4, Question::State))),
+            forwarded(&node.handle(Event::Asked(4, Question::State { stale: true }))),
             None
         );
     }

@@ -20,15 +20,20 @@ use std::sync::Arc;
 
 use properties::TARGETS;
 use properties::forge::{self, Help};
+use properties::log_reader;
 use properties::snapshot_reader::sealed;
 use raftian::command::Command;
 use raftian::game::Game;
 use raftian::machine::{Answer, Machine};
-use raftian::node::event::{Forward, ForwardReply, PeerRequest, Refusal, Response};
+use raftian::node::event::{
+    Errand, ErrandReply, Forward, ForwardReply, MemberStatus, Members, PeerRequest, Refusal,
+    Response,
+};
 use raftian::raft::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, Entry, HardState, InstallOutcome,
-    InstallSnapshot, InstallSnapshotReply, LogAfterSnapshot, Payload, Reply, Request, RequestVote,
-    RequestVoteReply, RoleName, Save, SaveSnapshot, Snapshot,
+    AppendEntries, AppendEntriesReply, AppendOutcome, Change, Configuration, Entry, HardState,
+    InstallOutcome, InstallSnapshot, InstallSnapshotReply, LogAfterSnapshot, Member, Payload,
+    Reply, Request, RequestVote, RequestVoteReply, RoleName, Save, SaveSnapshot, Snapshot,
+    Standing, TimeoutNow, TimeoutNowReply,
 };
 use raftian::rpc::{methods, xml};
 use raftian::snapshot::Document;
@@ -183,6 +188,7 @@ fn folders() -> Vec<(&'static str, Vec<u8>)> {
             snapshot: Snapshot {
                 last_index,
                 last_term,
+                configuration: Default::default(),
                 data: b"{}".to_vec().into(),
             },
             log: LogAfterSnapshot::Discard,
@@ -199,7 +205,8 @@ fn folders() -> Vec<(&'static str, Vec<u8>)> {
             cluster: "local".to_string(),
             node: 1,
         };
-        let (mut store, _) = Store::open(disk.clone(), &identity, options, |_| Ok(())).unwrap();
+        let (mut store, _) =
+            Store::open(disk.clone(), &identity, options, log_reader::as_snapshot).unwrap();
         for save in saves {
             store.save_all(&mut vec![save]).unwrap();
         }
@@ -249,6 +256,32 @@ fn folders() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Who belongs to a cluster whose voters are changing.
+fn members() -> Members {
+    let joint = "1 voter bob1 h:1;2 outgoing bob2 h:2;3 incoming bob3 h:3;9 learner eve h:9";
+    let configuration = Configuration::parse(joint).unwrap();
+    let member = |(&id, member): (&u64, &Member)| MemberStatus {
+        id,
+        name: member.name.clone(),
+        address: member.address.clone(),
+        standing: member.standing,
+        match_index: (id != 1).then_some(id),
+    };
+    Members {
+        cluster: "local".to_string(),
+        id: 1,
+        leader: Some(1),
+        term: 2,
+        index: 12,
+        committed: false,
+        joint: true,
+        members: configuration.members().iter().map(member).collect(),
+        heartbeat_ms: 50,
+        election_timeout_ms: (150, 300),
+        snapshot_entries: 10_000,
+    }
+}
+
 /// Snapshots of some games.
 fn snapshots() -> Vec<(&'static str, Vec<u8>)> {
     let game = |players, clients: u64, commands| {
@@ -263,8 +296,16 @@ fn snapshots() -> Vec<(&'static str, Vec<u8>)> {
                 payload: Payload::Command(Arc::new(command)),
             });
         }
-        let address = |id| ("127.0.0.1".to_string(), 8000 + id as u16);
-        Document::of(&machine, 1 + commands / 10, address).write()
+        let member = |id| {
+            let member = Member {
+                name: format!("bob{id}"),
+                address: format!("127.0.0.1:{}", 8000 + id),
+                standing: Standing::Voter,
+            };
+            (id, member)
+        };
+        let members = Configuration::new((1..=players).map(member).collect()).unwrap();
+        Document::of(&machine, 1 + commands / 10, members.into()).write()
     };
     vec![
         ("two_players", game(2, 1, 1)),
@@ -345,6 +386,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
                 last_log_index: 10,
                 last_log_term: 3,
                 pre_vote: false,
+                transfer: false,
             }))),
         ),
         (
@@ -355,6 +397,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
                 last_log_index: 10,
                 last_log_term: 3,
                 pre_vote: true,
+                transfer: false,
             }))),
         ),
         (
@@ -365,6 +408,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
                     leader_id: 1,
                     last_included_index: 17,
                     last_included_term: 2,
+                    configuration: Configuration::of_voters([1, 2, 3]).into(),
                     offset: 262_144,
                     data: b"{\n\"servers\":[".to_vec(),
                     done: false,
@@ -385,6 +429,55 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
                 commands: vec![command(5, "attack 1"), command(6, " attack 2")],
             })),
         ),
+        (
+            "timeout_now",
+            methods::call(&PeerRequest::Raft(Request::TimeoutNow(TimeoutNow {
+                term: 3,
+                leader_id: 1,
+            }))),
+        ),
+        (
+            "timeout_now_reply",
+            replied(Reply::TimeoutNow(TimeoutNowReply {
+                term: 4,
+                campaigns: true,
+            })),
+        ),
+        (
+            "change",
+            methods::call(&PeerRequest::Errand {
+                sender_id: 2,
+                errand: Errand::Change(Change {
+                    add: [(6, ("eve".to_string(), "127.0.0.1:8006".to_string()))].into(),
+                    promote: [4].into(),
+                    remove: [2, 3].into(),
+                }),
+            }),
+        ),
+        (
+            "transfer",
+            methods::call(&PeerRequest::Errand {
+                sender_id: 2,
+                errand: Errand::Transfer(Some(3)),
+            }),
+        ),
+        (
+            "errand_reply",
+            methods::write(Ok(Response::Errand(ErrandReply::ReadAt { index: 9 }))),
+        ),
+        ("members", methods::call(&PeerRequest::Members)),
+        (
+            "members_reply",
+            methods::write(Ok(Response::Members(members()))),
+        ),
+        (
+            "add",
+            xml::encode_call(
+                "cluster.add",
+                &[6.into(), "eve".into(), "127.0.0.1:8006".into()],
+            ),
+        ),
+        ("promote", xml::encode_call("cluster.promote", &[6.into()])),
         ("status", methods::call(&PeerRequest::Status)),
         ("submit", xml::encode_call("submit_rpc", &submit)),
         ("attack", xml::encode_call("game.attack", &[3.into()])),

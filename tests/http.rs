@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use raftian::rpc::client::{CallError, Client};
-use raftian::rpc::http::{Caller, Limits, Server, Service, bind};
+use raftian::rpc::http::{Caller, Limits, Peers, Server, Service, bind};
 use raftian::rpc::value::Value;
 use raftian::rpc::xml;
 
@@ -43,7 +43,7 @@ fn serve(
     limits: Limits,
     answer: impl Fn(&[u8], &mut Caller) -> Vec<u8> + Send + Sync + 'static,
 ) -> Server {
-    Server::start(listen(), limits, Vec::new(), Arc::new(Answer(answer))).unwrap()
+    Server::start(listen(), limits, Peers::default(), Arc::new(Answer(answer))).unwrap()
 }
 
 fn listen() -> TcpListener {
@@ -731,8 +731,13 @@ fn a_server_listens_on_every_address_and_stops() {
             Err(error) => panic!("{addr}: {error}"),
         };
         let answer = Answer(|body: &[u8], _: &mut Caller| body.to_vec());
-        let mut server =
-            Server::start(listener, Limits::default(), Vec::new(), Arc::new(answer)).unwrap();
+        let mut server = Server::start(
+            listener,
+            Limits::default(),
+            Peers::default(),
+            Arc::new(answer),
+        )
+        .unwrap();
         let mut to = server.local_addr();
         if to.ip().is_unspecified() {
             to.set_ip("127.0.0.1".parse().unwrap());
@@ -902,7 +907,13 @@ fn a_connection_that_the_server_closed_meanwhile_is_not_used() {
             seen.lock().unwrap().insert(caller.addr());
             xml::encode_response(&Ok(Value::Nil))
         });
-        server = Server::start(listener, Limits::default(), Vec::new(), Arc::new(answer)).unwrap();
+        server = Server::start(
+            listener,
+            Limits::default(),
+            Peers::default(),
+            Arc::new(answer),
+        )
+        .unwrap();
     }
     assert!(client.call("m", &[]).is_ok());
 }

@@ -125,6 +125,7 @@ fn vote(from: NodeId, term: u64, last: (u64, u64)) -> Request {
         last_log_index: last.0,
         last_log_term: last.1,
         pre_vote: false,
+        transfer: false,
     })
 }
 

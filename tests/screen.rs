@@ -17,6 +17,7 @@ mod pty;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use raftian::node::queues::Update;
 use raftian::raft::RoleName;
 use raftian::ui::svg::{replay, svg};
 use raftian::ui::theme::{Depth, Theme};
@@ -254,7 +255,13 @@ fn a_long_name_and_huge_numbers_stay_in_their_columns() {
     seat.players[1].1 = "a-very-long-name-indeed".to_string();
     story.elect(2, u64::MAX).look(&[2, 3]);
     let theme = Theme::new(Depth::True);
-    let text = text(&replay(seat, theme, (80, 24), story.updates()));
+    let mut updates = story.updates();
+    for (_, update) in &mut updates {
+        if let Update::View(view) = update {
+            view.status.peers[0].name = "a-very-long-name-indeed".to_string();
+        }
+    }
+    let text = text(&replay(seat, theme, (80, 24), updates));
     assert!(text.contains("a-very…"), "{text}");
     let edge = |line: &&str| line.chars().nth(79).is_some();
     assert_eq!(text.lines().filter(edge).count(), 22, "{text}");

@@ -7,15 +7,22 @@
 //! instead; read the difference before you believe it.
 //!
 //! ```text
-//! cluster N [slow] [batch=N] [backlog=N] [part=N] [lag=N] [pre-vote] [check-quorum]
+//! cluster N [slow] [batch=N] [backlog=N] [bytes=N] [part=N] [lag=N] [pre-vote] [check-quorum] [founds]
 //!                        N new nodes; slow: saves finish when told to; part: most bytes of a
-//!                        snapshot at once; lag: how many entries more are kept while one is sent
+//!                        snapshot at once; lag: how many entries more are kept while one is sent;
+//!                        founds: the first leader writes down who the members are
 //! disk 2 term=3 [vote=1] [log=1,1,3]       node 2 starts again, from a disk that holds this
 //!
 //! tick 1 50              50 ms pass on node 1
 //! campaign 1             node 1's clock runs until it starts an election
 //! heartbeat 1            a heartbeat interval passes on node 1
 //! propose 1 a; b         two commands are put to node 1 at once
+//!
+//! join 4 1,2             a new node 4, which knows nobody but that 1 and 2 are members
+//! introduce 2 4          node 2 hears that 4 is a member
+//! change 1 [add=4,5] [promote=4] [remove=3]         node 1 is asked to change the members
+//! transfer 1 [2]         node 1 is asked to hand the leadership over, to 2
+//! read 1                 node 1 is asked for an index to read at
 //!
 //! snapshot 1 [keep=N]    node 1 writes its state down, and keeps the last N entries before
 //! full 1 / room 1        node 1's disk is full / has room again
@@ -31,9 +38,10 @@
 //! partition 1 2 | 3      only nodes of one group can talk
 //! heal                   all can talk to all
 //!
-//! inject 1 vote from=2 term=3 last=1@1 [pre]                      a forged request arrives,
+//! inject 1 vote from=2 term=3 last=1@1 [pre] [transfer]           a forged request arrives,
 //! inject 1 append from=2 term=3 prev=1@1 [log=2,3] [commit=1]     its answer goes nowhere
 //! inject 1 install from=2 term=3 snapshot=5@2 offset=0 data=abc [done]
+//! inject 1 timeout from=2 term=3
 //!
 //! save / save 1          all saves finish / node 1's oldest does
 //! crash 1                and its unfinished saves are lost
@@ -41,6 +49,8 @@
 //!
 //! status / status 1      role, term, leader, vote, last entry, commit index, peers
 //! log / log 1            all entries; those before the bar are known to be committed
+//! members / members 1    who belongs to the cluster, as each node's log has it: 4 comes (+4), 3 goes
+//!                        (-3), 5 is a learner (~5)
 //! wire                   what is under way
 //!
 //! quietly COMMAND        the same, and nobody tells
@@ -60,7 +70,8 @@ use std::path::{Path, PathBuf};
 
 use raft::{Cluster, entries, notation};
 use raftian::raft::{
-    AppendEntries, HardState, InstallSnapshot, NodeId, NotProposed, Request, RequestVote,
+    AppendEntries, Change, Configuration, HardState, InstallSnapshot, NodeId, NotProposed, Request,
+    RequestVote, TimeoutNow,
 };
 
 #[test]
@@ -175,8 +186,11 @@ fn execute(cluster: &mut Cluster, command: &str) -> Option<Vec<String>> {
                     option(options, "batch").unwrap_or(config.max_batch_entries);
                 config.max_uncommitted =
                     option(options, "backlog").unwrap_or(config.max_uncommitted);
+                config.max_uncommitted_bytes =
+                    option(options, "bytes").unwrap_or(config.max_uncommitted_bytes);
                 config.pre_vote = options.contains(&"pre-vote");
                 config.check_quorum = options.contains(&"check-quorum");
+                config.founds = options.contains(&"founds");
                 config.max_part_bytes = option(options, "part").unwrap_or(config.max_part_bytes);
                 config.keep_while_sending =
                     option(options, "lag").unwrap_or(config.keep_while_sending);
@@ -202,8 +216,40 @@ fn execute(cluster: &mut Cluster, command: &str) -> Option<Vec<String>> {
                     format!("not placed: the leader is {}", notation::number(leader))
                 }
                 Err(NotProposed::Full) => "not placed: too much is uncommitted".to_string(),
+                Err(NotProposed::HandingOver) => {
+                    "not placed: the leader is handing over".to_string()
+                }
             });
         }
+        ["join", id, known] => cluster.join(id.parse().ok()?, &ids(known)),
+        ["introduce", id, known] => cluster.introduce(node(cluster, id)?, &ids(known)),
+        ["change", id, ref options @ ..] => {
+            let list = |name| ids(text(options, name).unwrap_or_default());
+            let new = |id| (id, (format!("node{id}"), format!("node{id}:1")));
+            let change = Change {
+                add: list("add").into_iter().map(new).collect(),
+                promote: list("promote").into_iter().collect(),
+                remove: list("remove").into_iter().collect(),
+            };
+            said.push(match cluster.change(node(cluster, id)?, &change) {
+                Ok(proposed) => format!("placed at {}@{}", proposed.index, proposed.term),
+                Err(not) => format!("not changed: {not}"),
+            });
+        }
+        ["transfer", id, ref to @ ..] => {
+            let to = to.first().map(|to| to.parse().ok());
+            let to = match to {
+                None => None,
+                Some(to) => Some(to?),
+            };
+            if let Err(not) = cluster.transfer(node(cluster, id)?, to) {
+                said.push(format!("not handed over: {not}"));
+            }
+        }
+        ["read", id] => said.push(match cluster.read(node(cluster, id)?) {
+            Ok(read) => format!("read {read}"),
+            Err(not) => format!("not read: {not:?}"),
+        }),
         ["snapshot", id, ref options @ ..] => {
             cluster.snapshot(node(cluster, id)?, option(options, "keep").unwrap_or(0));
         }
@@ -241,12 +287,13 @@ fn execute(cluster: &mut Cluster, command: &str) -> Option<Vec<String>> {
         }
         ["crash", id] => cluster.crash(node(cluster, id)?),
         ["restart", id] => cluster.restart(node(cluster, id)?),
-        ["status" | "log", ref ids @ ..] => {
+        ["status" | "log" | "members", ref ids @ ..] => {
             for id in cluster.ids() {
                 if ids.is_empty() || ids.contains(&id.to_string().as_str()) {
                     said.push(match cluster.running(id) {
                         None => format!("{id} is down"),
                         Some(core) if words[0] == "log" => notation::log(core),
+                        Some(core) if words[0] == "members" => notation::members(core),
                         Some(core) => notation::status(core),
                     });
                 }
@@ -284,6 +331,7 @@ fn request(kind: &str, options: &[&str]) -> Option<Request> {
                 last_log_index,
                 last_log_term,
                 pre_vote: options.contains(&"pre"),
+                transfer: options.contains(&"transfer"),
             })
         }
         "install" => {
@@ -293,14 +341,24 @@ fn request(kind: &str, options: &[&str]) -> Option<Request> {
                 leader_id: from,
                 last_included_index,
                 last_included_term,
+                configuration: Configuration::of_voters(1..=3).into(),
                 offset: option(options, "offset")?,
                 // A word cannot have a space in it.
                 data: text(options, "data")?.replace('_', " ").into_bytes(),
                 done: options.contains(&"done"),
             })
         }
+        "timeout" => Request::TimeoutNow(TimeoutNow {
+            term,
+            leader_id: from,
+        }),
         _ => return None,
     })
+}
+
+/// `1,2`.
+fn ids(list: &str) -> Vec<NodeId> {
+    list.split(',').filter_map(|id| id.parse().ok()).collect()
 }
 
 fn node(cluster: &Cluster, id: &str) -> Option<NodeId> {

@@ -378,7 +378,7 @@ fn good() -> Vec<String> {
         fsync: true,
         segment_bytes: 1024,
     };
-    let (mut store, _) = Store::open(disk, &identity, options, Document::check).unwrap();
+    let (mut store, _) = Store::open(disk, &identity, options, Document::read_snapshot).unwrap();
     let mut save = |save| store.save_all(&mut vec![save]).unwrap();
     let state = |current_term, voted_for| Save {
         hard_state: Some(HardState {
@@ -395,6 +395,7 @@ fn good() -> Vec<String> {
             last_log_index,
             last_log_term,
             pre_vote: false,
+            transfer: false,
         })
     };
     let granted = RequestVoteReply {

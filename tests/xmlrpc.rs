@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use raftian::rpc::client::{CallError, Client};
-use raftian::rpc::http::{self, Caller, Limits, Server, Service};
+use raftian::rpc::http::{self, Caller, Limits, Peers, Server, Service};
 use raftian::rpc::value::{Call, Fault, Struct, Value};
 use raftian::rpc::xml::{
     MAX_DEPTH, MAX_VALUES, decode_call, decode_response, encode_call, encode_response,
@@ -672,7 +672,13 @@ impl Service for Echo {
 
 fn echo_server() -> Server {
     let listener = http::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    Server::start(listener, Limits::default(), Vec::new(), Arc::new(Echo)).unwrap()
+    Server::start(
+        listener,
+        Limits::default(),
+        Peers::default(),
+        Arc::new(Echo),
+    )
+    .unwrap()
 }
 
 fn python(program: &str) -> Command {

@@ -45,6 +45,7 @@ impl Story {
             id: 1,
             players: self.players.clone(),
             title: "local".to_string(),
+            watches: false,
         }
     }
 
@@ -94,6 +95,7 @@ impl Story {
         let view = View {
             status,
             board: self.machine.state().players().to_vec(),
+            ruins: Vec::new(),
             tail: self.log[self.log.len().saturating_sub(View::TAIL)..].to_vec(),
         };
         self.tell(Update::View(view));
@@ -119,7 +121,8 @@ impl Story {
     fn apply(&mut self, payload: Payload) -> &mut Story {
         self.log.truncate(self.machine.last_applied() as usize);
         let text = match &payload {
-            Payload::Noop => NOOP.to_string(),
+            Payload::Noop | Payload::Founding(_) => NOOP.to_string(),
+            Payload::Configuration(configuration) => configuration.to_string(),
             Payload::Command(command) => command.text.clone(),
         };
         self.append(&text);

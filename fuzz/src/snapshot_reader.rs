@@ -14,10 +14,10 @@
 use std::sync::Arc;
 
 use raftian::command::{Command, MAX_SERIAL, printable};
-use raftian::game::{Game, MAX_PLAYERS};
-use raftian::machine::{Answer, MAX_SESSIONS, Machine};
+use raftian::game::Game;
+use raftian::machine::{Answer, MAX_SESSIONS, Machine, StateMachine as _};
 use raftian::node::event::{Response, State};
-use raftian::raft::{Entry, MAX_TERM, Payload};
+use raftian::raft::{Configuration, Entry, MAX_TERM, Payload};
 use raftian::rpc::methods;
 use raftian::snapshot::Document;
 use sha2::{Digest as _, Sha256};
@@ -66,34 +66,22 @@ fn read(text: &[u8]) -> bool {
     for cut in cuts(text.len(), sum(text), CUTS) {
         assert!(Document::read(&text[..cut]).is_err(), "cut at {cut}");
     }
-    let game = |ids: &[u64]| Game::new(ids.iter().map(|&id| (id, format!("bob{id}"))));
-    let seats: Vec<u64> = document.servers.iter().map(|server| server.id).collect();
-    let known = seats.iter().all(|id| (1..=MAX_PLAYERS).contains(id));
-    let own = if known { seats } else { vec![1] };
-    for ids in [&own[..], &[1, 2, 3]] {
-        match document.clone().machine(&game(ids)) {
-            Ok(machine) => restored(&document, machine),
-            Err(why) => refused(&why),
-        }
-    }
+    restored(&document, document.clone().machine());
     true
 }
 
 fn restored(document: &Document, machine: Machine<Game>) {
-    let address = |id| {
-        let server = document.servers.iter().find(|server| server.id == id);
-        let server = server.expect("the machine has the document's players");
-        (server.url.clone(), server.port)
-    };
-    let again = Document::of(&machine, document.last_term, address);
-    let expected = Document {
-        // The machine knows its players; whoever wrote the document may have known more members.
-        last_config: again.last_config.clone(),
-        ..document.clone()
-    };
-    assert_eq!(again, expected);
+    let members = document.configuration.clone();
+    let again = Document::of(&machine, document.last_term, members);
+    assert_eq!(again, *document);
+    // Whoever has it can go on to the next members.
+    let next = Configuration::of_voters([1, 2, 9]);
+    let mut game = machine.state().clone();
+    game.configure(&next, false);
+    assert_eq!(game.players().len(), 3);
     let _ = methods::write(Ok(Response::State(State {
         players: machine.state().players().to_vec(),
+        ruins: machine.state().ruins().to_vec(),
         index: machine.last_applied(),
         digest: machine.digest().to_string(),
     })));

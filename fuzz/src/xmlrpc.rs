@@ -15,11 +15,13 @@
 //! * **No accepted entry is unsendable.** The entries of an AppendEntries take no more bytes than
 //!   the core counts for them.
 
-use raftian::node::event::{PeerReply, PeerRequest, Question, Response};
+use std::collections::BTreeSet;
+
+use raftian::node::event::{Errand, PeerReply, PeerRequest, Question, Response};
 use raftian::raft::{AppendEntries, Reply, Request};
 use raftian::rpc::codec;
 use raftian::rpc::methods::{self, Asked, ReplyKind};
-use raftian::rpc::value::{Fault, Value};
+use raftian::rpc::value::{Fault, Struct, Value};
 use raftian::rpc::xml::{
     MAX_DEPTH, MAX_VALUES, decode_call, decode_response, encode_call, encode_response,
 };
@@ -128,7 +130,18 @@ fn asked(bytes: &[u8]) {
         }
         Question::Forward(forward) => methods::call(&PeerRequest::Forward(forward.clone())),
         Question::Status => methods::call(&PeerRequest::Status),
-        Question::State => encode_call("game.state", &[]),
+        Question::Board => encode_call("game.board", &[]),
+        Question::Members => methods::call(&PeerRequest::Members),
+        Question::Errand { sender_id, errand } => methods::call(&PeerRequest::Errand {
+            sender_id: *sender_id,
+            errand: errand.clone(),
+        }),
+        Question::Do(errand) => administered(errand),
+        Question::State { stale } => {
+            let mut options = Struct::default();
+            options.insert("stale", Value::Bool(*stale));
+            encode_call("game.state", &[Value::Struct(options)])
+        }
         Question::Attack(player) => encode_call("game.attack", &[number(*player)]),
         Question::Submit(command) => encode_call(
             "submit_rpc",
@@ -145,6 +158,34 @@ fn asked(bytes: &[u8]) {
     match again.0 {
         Ok(Asked::Question(again)) => assert_eq!(again, question),
         other => panic!("{question:?} arrives as {other:?}"),
+    }
+}
+
+/// A change or a transfer, as a client asks for it.
+fn administered(errand: &Errand) -> Vec<u8> {
+    let ids = |ids: &BTreeSet<u64>| Value::Array(ids.iter().map(|&id| number(id)).collect());
+    match errand {
+        Errand::Transfer(None) => encode_call("cluster.transfer", &[]),
+        Errand::Transfer(Some(to)) => encode_call("cluster.transfer", &[number(*to)]),
+        Errand::Change(change) if !change.add.is_empty() => {
+            let member = |(&id, (name, address)): (&u64, &(String, String))| {
+                let mut member = Struct::default();
+                member.insert("id", number(id));
+                member.insert("name", Value::from(name.as_str()));
+                member.insert("address", Value::from(address.as_str()));
+                Value::Struct(member)
+            };
+            let added = change.add.iter().map(member);
+            encode_call("cluster.add", &[Value::Array(added.collect())])
+        }
+        Errand::Change(change) if change.promote.is_empty() => {
+            encode_call("cluster.remove", &[ids(&change.remove)])
+        }
+        Errand::Change(change) => {
+            let params = [ids(&change.promote), ids(&change.remove)];
+            encode_call("cluster.promote", &params)
+        }
+        Errand::Read => panic!("no client can ask for it"),
     }
 }
 
@@ -172,8 +213,11 @@ fn replied(value: &Value) {
         ReplyKind::AppendEntries,
         ReplyKind::RequestVote,
         ReplyKind::InstallSnapshot,
+        ReplyKind::TimeoutNow,
         ReplyKind::Forward,
         ReplyKind::Status,
+        ReplyKind::Members,
+        ReplyKind::Errand,
     ] {
         let reply = match methods::decode_reply(kind, value) {
             Ok(reply) => reply,
@@ -188,12 +232,15 @@ fn replied(value: &Value) {
                     Reply::AppendEntries(_) => ReplyKind::AppendEntries,
                     Reply::RequestVote(_) => ReplyKind::RequestVote,
                     Reply::InstallSnapshot(_) => ReplyKind::InstallSnapshot,
+                    Reply::TimeoutNow(_) => ReplyKind::TimeoutNow,
                 };
                 assert_eq!(right, kind);
                 Response::Raft(reply)
             }
             PeerReply::Forward(reply) => Response::Forward(reply),
             PeerReply::Status(status) => Response::Status(status),
+            PeerReply::Members(members) => Response::Members(members),
+            PeerReply::Errand(reply) => Response::Errand(reply),
         };
         let value = read_back(&methods::write(Ok(response)));
         assert_eq!(methods::decode_reply(kind, &value), Ok(reply));

@@ -95,6 +95,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let (failed, name) = (screen.clone(), node.name.clone());
         let start = Start {
             listener,
+            joins: false,
+            players: Some(config.nodes.len()),
             view,
             level: args.log_level,
             trace: None,

@@ -59,7 +59,7 @@ fn read(dir: &Path) -> Result<Inspected, Failure> {
             Err(_) => return Err(none()),
         };
         attempts -= 1;
-        match inspect(&disk, Document::check) {
+        match inspect(&disk, Document::read_snapshot) {
             Ok(None) => return Err(none()),
             Ok(Some(inspected)) if inspected.verdict.is_ok() || attempts == 0 => {
                 return Ok(inspected);

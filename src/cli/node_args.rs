@@ -24,6 +24,13 @@ pub(super) struct NodeArgs {
     /// Listen here, and not where the configuration says
     #[arg(long, value_name = "HOST:PORT", env = "RAFTIAN_ADDRESS", value_parser = parse_address)]
     pub(super) address: Option<String>,
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+}
+
+/// How a node runs, whichever it is.
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
     /// The folder for the log files, and not the configuration's
     #[arg(long, value_name = "DIR", env = "RAFTIAN_LOGS")]
     pub(super) logs: Option<PathBuf>,
@@ -44,6 +51,41 @@ pub(super) struct NodeArgs {
     pub(super) trace: Option<PathBuf>,
 }
 
+impl RunArgs {
+    /// Starts the node as these options say.
+    pub(super) fn start(
+        &self,
+        config: &Config,
+        node: &NodeConfig,
+        joins: bool,
+        listener: TcpListener,
+        view: Option<Box<dyn Orders>>,
+        on_failure: impl FnOnce(&str) + Send + 'static,
+    ) -> Result<Node, Failure> {
+        let start = Start {
+            listener,
+            joins,
+            players: None,
+            view,
+            level: self.log_level,
+            trace: self.trace.clone(),
+            max_connections: self.max_connections.into(),
+            on_failure: Box::new(on_failure),
+        };
+        start::node(config, node, start)
+    }
+
+    /// The configuration with these options applied.
+    pub(super) fn apply(&self, config: &mut Config) {
+        if let Some(logs) = &self.logs {
+            config.cluster.logs.clone_from(logs);
+        }
+        if let Some(data) = &self.data {
+            config.cluster.data.clone_from(data);
+        }
+    }
+}
+
 impl NodeArgs {
     /// Starts the node as these options say.
     pub(super) fn start(
@@ -54,28 +96,16 @@ impl NodeArgs {
         view: Option<Box<dyn Orders>>,
         on_failure: impl FnOnce(&str) + Send + 'static,
     ) -> Result<Node, Failure> {
-        let start = Start {
-            listener,
-            view,
-            level: self.log_level,
-            trace: self.trace.clone(),
-            max_connections: self.max_connections.into(),
-            on_failure: Box::new(on_failure),
-        };
-        start::node(config, node, start)
+        self.run
+            .start(config, node, false, listener, view, on_failure)
     }
 
     /// The configuration with these options applied, and this node's part of it.
     pub(super) fn configure(&self) -> Result<(Config, NodeConfig), Failure> {
         let mut config = Config::locate(self.config.as_deref())?;
-        if let Some(logs) = &self.logs {
-            config.cluster.logs.clone_from(logs);
-        }
-        if let Some(data) = &self.data {
-            config.cluster.data.clone_from(data);
-        }
+        self.run.apply(&mut config);
         if let Some(address) = &self.address {
-            config.set_address(self.id, address.clone())?;
+            config.listen_at(self.id, address.clone())?;
         }
         match config.node(self.id) {
             Some(node) => {
@@ -85,7 +115,8 @@ impl NodeArgs {
             None => {
                 let ids: Vec<String> = config.nodes.iter().map(|n| n.id.to_string()).collect();
                 Err(Failure::Usage(format!(
-                    "--id {}: {} has no such node; its ids are {}",
+                    "--id {}: {} has no such node; its ids are {}. Whoever has joined later starts \
+                     with raftian join",
                     self.id,
                     config.file(),
                     ids.join(", ")
@@ -121,7 +152,8 @@ mod tests {
         assert_eq!(config.cluster.logs, Path::new("/l"));
         assert_eq!(config.cluster.data, Path::new("/d"));
         assert_eq!(config.logs_of(&node), Path::new("/l/bob2"));
-        assert_eq!(node.address, "localhost:9002");
+        assert_eq!(node.listens_at(), "localhost:9002");
+        assert_eq!(node.address, "127.0.0.1:8002", "the others call it there");
         assert_eq!(config.node(2), Some(&node));
         assert_eq!(config.node(1).unwrap().address, "127.0.0.1:8001");
     }

@@ -47,6 +47,6 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         screen,
         inbox,
     );
-    running.stop();
+    super::leave(&mut running, &exit);
     super::end_of_play(exit)
 }

@@ -8,6 +8,7 @@ use signal_hook::iterator::Signals;
 
 use super::node_args::NodeArgs;
 use super::{Failure, print, start};
+use crate::node::Node;
 use crate::ui::terminal;
 
 /// Run one node of a cluster without a screen
@@ -26,21 +27,30 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (config, node) = args.node.configure()?;
     let listener = start::listen(&config, &node)?;
+    let start = |end: OnFailure| args.node.start(&config, &node, listener, None, end);
+    until_signal(&node.name, start, || Ok(()))
+}
+
+/// What a node is told to do when its disk has failed.
+pub(super) type OnFailure = Box<dyn FnOnce(&str) + Send>;
+
+/// Starts a node, says that it is ready, does `then`, and stops it when a signal comes.
+pub(super) fn until_signal(
+    name: &str,
+    start: impl FnOnce(OnFailure) -> Result<Node, Failure>,
+    then: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
     terminal::end_on_panic();
     // Asked for before the node is ready, so that no signal after that goes unheard.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(Failure::new)?;
-    let name = node.name.clone();
-    let end = move |reason: &str| -> () {
+    let ended = name.to_string();
+    let mut running = start(Box::new(move |reason| {
         // Nothing that this process could still do may be believed.
-        let _ = writeln!(io::stderr(), "raftian: {name} ended: {reason}");
+        let _ = writeln!(io::stderr(), "raftian: {ended} ended: {reason}");
         std::process::exit(1);
-    };
-    let mut running = args.node.start(&config, &node, listener, None, end)?;
-    print(&format!(
-        "ready {} http://{}/RPC2\n",
-        node.name,
-        running.address()
-    ))?;
+    }))?;
+    print(&format!("ready {name} http://{}/RPC2\n", running.address()))?;
+    then()?;
     signals.forever().next();
     // Stopping waits for the disk, and a disk may hang. A second signal does not wait.
     let insist = move || {
@@ -52,6 +62,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let _ = thread::Builder::new()
         .name("signals".to_string())
         .spawn(insist);
+    // So that nobody has to wait for an election timeout.
+    running.retire();
     running.stop();
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `raftian sim`: the deterministic simulator.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Instant;
 
 use super::{Failure, print};
 use crate::sim::{self, Options};
@@ -29,6 +30,9 @@ pub(super) struct Args {
     /// How many nodes; without it 3, 5 or 7, by the seed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=9))]
     nodes: Option<u64>,
+    /// Also print what happened, and how often
+    #[arg(long)]
+    markers: bool,
     /// Print every step (one seed)
     #[arg(long, conflicts_with = "seeds")]
     trace: bool,
@@ -41,20 +45,20 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         nodes: args.nodes,
     };
     if args.seeds == 1 {
-        one(options, args.trace)
+        one(options, args)
     } else {
-        many(options, args.seeds)
+        many(options, args)
     }
 }
 
-fn one(options: Options, trace: bool) -> Result<(), Failure> {
+fn one(options: Options, args: &Args) -> Result<(), Failure> {
     let mut steps = |line: String| {
         let _ = print(&format!("{line}\n"));
     };
-    let report = sim::run(options, trace.then_some(&mut steps)).map_err(Failure::new)?;
+    let report = sim::run(options, args.trace.then_some(&mut steps)).map_err(Failure::new)?;
     print(&format!(
         "seed {}: {} nodes, {} steps, {} ms, {} entries committed in {} terms, {} answers, \
-         {} faults, trace {:016x}, no violation\n",
+         {} reads, {} changes of the members, {} faults, trace {:016x}, no violation\n",
         options.seed,
         report.nodes,
         report.steps,
@@ -62,12 +66,20 @@ fn one(options: Options, trace: bool) -> Result<(), Failure> {
         report.committed,
         report.elections,
         report.answered,
+        report.reads,
+        report.changes,
         report.faults,
         report.trace
-    ))
+    ))?;
+    match args.markers {
+        true => print(&report.markers.to_string()),
+        false => Ok(()),
+    }
 }
 
-fn many(first: Options, seeds: u64) -> Result<(), Failure> {
+fn many(first: Options, args: &Args) -> Result<(), Failure> {
+    let seeds = args.seeds;
+    let started = Instant::now();
     let shows_progress = io::stderr().is_terminal();
     let progress = |done: u64| {
         if shows_progress && (done.is_multiple_of(16) || done == seeds) {
@@ -78,5 +90,15 @@ fn many(first: Options, seeds: u64) -> Result<(), Failure> {
     if shows_progress {
         let _ = writeln!(io::stderr());
     }
-    print(&format!("{}\n", result.map_err(Failure::new)?))
+    let summary = result.map_err(Failure::new)?;
+    let seconds = started.elapsed().as_secs_f64();
+    print(&format!("{summary}\n"))?;
+    if !args.markers {
+        return Ok(());
+    }
+    print(&format!(
+        "{seconds:.0} s: {:.0} seconds of cluster time a second\n\n{}",
+        summary.time_ms as f64 / 1000.0 / seconds,
+        summary.markers
+    ))
 }

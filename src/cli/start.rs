@@ -15,14 +15,14 @@ use crate::node::{Node, Setup};
 use crate::orders_log::OrdersLog;
 use crate::rpc::http;
 use crate::snapshot::Document;
-use crate::storage::{Identity, Options, RealDisk, Store};
+use crate::storage::{Identity, Options, RealDisk, Recovered, Store};
 use crate::trace::TraceFile;
 
 /// Listens at a node's address. A name stands for the first of its addresses that can be used.
 pub(super) fn listen(config: &Config, node: &NodeConfig) -> Result<TcpListener, Failure> {
     let bind = || -> io::Result<TcpListener> {
         let mut failed = io::Error::new(io::ErrorKind::NotFound, "there is no host of that name");
-        for address in node.address.to_socket_addrs()? {
+        for address in node.listens_at().to_socket_addrs()? {
             match http::bind(address) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => failed = error,
@@ -43,6 +43,10 @@ pub(super) fn listen_anywhere() -> io::Result<(TcpListener, SocketAddr)> {
 /// What a node is started with, besides its configuration.
 pub(super) struct Start {
     pub listener: TcpListener,
+    /// The cluster is there already, and the node joins it.
+    pub joins: bool,
+    /// How many players there must be in the data of an earlier run.
+    pub players: Option<usize>,
     pub view: Option<Box<dyn Orders>>,
     pub level: LevelFilter,
     /// The file for the trace, if there is to be one.
@@ -67,13 +71,23 @@ pub(super) fn node(config: &Config, node: &NodeConfig, start: Start) -> Result<N
     let disk =
         RealDisk::open(&dir).map_err(|error| Failure::new(format!("{}: {error}", shown(&dir))))?;
     let (store, recovered) =
-        Store::open(disk, &identity, options, Document::check).map_err(Failure::new)?;
+        Store::open(disk, &identity, options, Document::read_snapshot).map_err(Failure::new)?;
 
     let open = |path: &PathBuf| {
         TraceFile::create(path).map_err(|error| Failure::new(format!("{}: {error}", shown(path))))
     };
     let trace = start.trace.as_ref().map(open).transpose()?;
     let logs = config.logs_of(node);
+    if let Some(players) = start.players
+        && let Some(found) = players_of(&recovered)
+        && found != players
+    {
+        return Err(Failure::new(format!(
+            "{}: a game of {found} players, not of {players}: say --players {found}, or give it \
+             another folder",
+            shown(&dir)
+        )));
+    }
     // A node that knows of no term has no past: an orders.log that is there is another game's.
     let orders_log = match recovered.hard_state.current_term {
         0 => OrdersLog::create(&logs),
@@ -84,6 +98,7 @@ pub(super) fn node(config: &Config, node: &NodeConfig, start: Start) -> Result<N
     let setup = Setup {
         config,
         node,
+        joins: start.joins,
         listener: start.listener,
         view: start.view,
         storage: Box::new(store),
@@ -95,6 +110,17 @@ pub(super) fn node(config: &Config, node: &NodeConfig, start: Start) -> Result<N
         max_connections: start.max_connections,
     };
     Node::start(setup).map_err(|error| Failure::new(format!("{}: {error}", node.name)))
+}
+
+/// How many players the game has that a node remembers.
+fn players_of(recovered: &Recovered) -> Option<usize> {
+    let entries = recovered.log.from(1).iter().rev();
+    let mut configurations = entries.filter_map(|entry| entry.payload.configuration());
+    let snapshot = recovered.snapshot.as_ref();
+    let latest = configurations
+        .next()
+        .or(snapshot.map(|snapshot| &snapshot.configuration))?;
+    Some(latest.new_voters().count())
 }
 
 fn shown(dir: &Path) -> String {

@@ -21,8 +21,8 @@ use super::Bounds;
 use crate::command::Command;
 use crate::raft::view::View;
 use crate::raft::{
-    AppendOutcome, CallId, CheckSnapshot, Config, Entry, HardState, Log, NodeId, Payload, Raft,
-    Ready, Reply, Request, RoleName, Save,
+    AppendOutcome, CallId, CheckSnapshot, Config, Configuration, Entry, HardState, Log, NodeId,
+    Payload, Raft, Ready, Reply, Request, RoleName, Save,
 };
 
 /// No node is ever silent for so long unless the model says so.
@@ -171,7 +171,8 @@ impl Hash for World {
 fn config(id: NodeId, bounds: &Bounds) -> Config {
     Config {
         id,
-        voters: (1..=bounds.servers).collect(),
+        configuration: Configuration::of_voters(1..=bounds.servers),
+        founds: false,
         election_timeout: (ELECTION_TIMEOUT, ELECTION_TIMEOUT),
         heartbeat: HEARTBEAT,
         // The bare algorithm of the paper: these two only make less happen.
@@ -181,6 +182,7 @@ fn config(id: NodeId, bounds: &Bounds) -> Config {
         max_batch_entries: bounds.batch,
         max_batch_bytes: usize::MAX,
         max_uncommitted: u64::MAX,
+        max_uncommitted_bytes: usize::MAX,
         max_part_bytes: 1,
         max_snapshot_bytes: 1,
         keep_while_sending: 0,
@@ -693,9 +695,9 @@ impl Packet {
                 view.number(term);
                 view.number(index);
             }
-            Message::Request(Request::InstallSnapshot(_))
-            | Message::Reply(Reply::InstallSnapshot(_)) => {
-                panic!("the model has no snapshots")
+            Message::Request(Request::InstallSnapshot(_) | Request::TimeoutNow(_))
+            | Message::Reply(Reply::InstallSnapshot(_) | Reply::TimeoutNow(_)) => {
+                panic!("the model has no snapshots and no transfers")
             }
         }
         view.bytes
@@ -749,6 +751,7 @@ fn entries(entries: &[Entry]) -> String {
             let star = match entry.payload {
                 Payload::Noop => "",
                 Payload::Command(_) => "*",
+                Payload::Founding(_) | Payload::Configuration(_) => "!",
             };
             format!("{}@{}{star}", entry.index, entry.term)
         })

@@ -9,30 +9,40 @@
 //! Data flows one way: a key becomes a command, the command an entry, the committed entry an
 //! order, and only the order changes the board.
 //!
-//! Caveat: `cluster.status` and `game.state` answer with what this node knows, which may be behind.
+//! Where to read on: `members` (who the peers are, and strangers), `errands` (what only the leader can
+//! do), `reads`, and `view` (who is shown what).
+//!
+//! Caveat: `cluster.status` and `cluster.members` answer with what this node knows, which may be behind.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::command::{Command, printable};
+use crate::command::Command;
 use crate::game::Game;
-use crate::machine::{Machine, NOOP, Order, StateMachine};
+use crate::machine::{Machine, Order, StateMachine};
 use crate::raft::{
-    CallId, Disk, NodeId, NotProposed, Payload, Raft, Ready, Reply, RoleName, Send, Snapshot,
+    CallId, Disk, NodeId, NotProposed, Raft, Ready, Rejected, Reply, RoleName, Send, Snapshot,
 };
 use crate::snapshot::Document;
-use crate::status::{PeerStatus, Status};
 use crate::trace::{Recorder, Traced};
 
+use super::errands::Errands;
 use super::event::{
-    Action, Event, Forward, ForwardReply, PeerReply, PeerRequest, Question, Refusal, Response,
-    State,
+    Action, ErrandReply, Event, Forward, ForwardReply, PeerReply, PeerRequest, Question, Refusal,
+    Response,
 };
-use super::queues::{LogLine, Update, View};
+use super::queues::Update;
+use super::reads::Reads;
 use super::saves::{Needs, Saves};
+use super::strangers::Strangers;
 use super::submissions::{GivenUp, Installed, Submissions, Waiter};
+
+mod errands;
+mod members;
+mod reads;
+mod view;
 
 /// A view is told at most this often how the node stands, in milliseconds.
 const VIEW_EVERY: u64 = 16;
@@ -75,13 +85,17 @@ pub struct Parts {
     pub snapshot_entries: u64,
     /// This node's name.
     pub name: String,
-    /// Where it listens: `HOST:PORT`.
-    pub address: String,
     /// This node as a client: `name-` and a number drawn at the start of the process, so that a
     /// node which has forgotten its serials does not repeat old ones.
     pub client: String,
-    /// Every other member.
-    pub peers: BTreeMap<NodeId, Peer>,
+    /// The cluster's name.
+    pub cluster: String,
+    /// Where others are, as far as this node is told at its start. It counts more than what the log
+    /// says of their addresses.
+    pub book: BTreeMap<NodeId, Peer>,
+    /// Who is said to be a member by whom this node was told to ask: for a joiner, whose log knows
+    /// nobody yet.
+    pub introduced: Vec<NodeId>,
     /// Whether someone looks: without a view, nothing is shown.
     pub has_view: bool,
 }
@@ -94,12 +108,24 @@ pub struct Driver<T> {
     /// The save of the snapshot taken last.
     snapshot_save: u64,
     name: String,
-    address: String,
     client: String,
     /// This node's next serial as a client.
     next_serial: u64,
+    cluster: String,
+    /// What this node was told of addresses at its start.
+    book: BTreeMap<NodeId, Peer>,
+    /// What others have said of addresses since.
+    heard: BTreeMap<NodeId, Peer>,
+    /// Whom to introduce to the core in the first step.
+    introduced: Vec<NodeId>,
+    /// Everyone whom this node may call now.
     peers: BTreeMap<NodeId, Peer>,
+    strangers: Strangers,
     submissions: Submissions<T>,
+    errands: Errands<T>,
+    reads: Reads<T>,
+    /// The term in which this node leads, if it does.
+    office: Option<u64>,
     saves: Saves<T>,
     /// The disk has no room for all that waits.
     disk_full: bool,
@@ -144,11 +170,18 @@ impl<T> Driver<T> {
             snapshot_entries: parts.snapshot_entries,
             snapshot_save: 0,
             name: parts.name,
-            address: parts.address,
             client: parts.client,
             next_serial: 1,
-            peers: parts.peers,
+            cluster: parts.cluster,
+            book: parts.book,
+            heard: BTreeMap::new(),
+            introduced: parts.introduced,
+            peers: BTreeMap::new(),
+            strangers: Strangers::default(),
             submissions: Submissions::default(),
+            errands: Errands::default(),
+            reads: Reads::default(),
+            office: None,
             saves: Saves::default(),
             disk_full: false,
             forwarding: Vec::new(),
@@ -190,6 +223,12 @@ impl<T> Driver<T> {
                 rtt_ms,
             } => self.answered(from, call, reply, rtt_ms),
             Event::Lost { to, call, reached } => self.lost(to, call, reached),
+            Event::Retire => {
+                // Without an office, or a successor, there is nothing to hand over.
+                if let Ok(ready) = self.raft.transfer(None) {
+                    self.carry_out(ready);
+                }
+            }
             Event::Saved(number) => self.saved(number),
             Event::DiskFull(number) => self.disk_full(number),
         }
@@ -208,12 +247,20 @@ impl<T> Driver<T> {
         [
             self.raft.deadline(),
             self.submissions.deadline(self.raft.leader().is_none()),
+            self.errands_deadline(),
+            self.reads_deadline(),
+            self.strangers.deadline(),
             view,
         ]
         .into_iter()
         .flatten()
         .min()
         .unwrap_or(u64::MAX)
+    }
+
+    /// Whether this node has no office to hand over any more, after [`Event::Retire`].
+    pub fn has_retired(&self) -> bool {
+        !self.raft.is_handing_over()
     }
 
     /// The core, to look at.
@@ -226,38 +273,13 @@ impl<T> Driver<T> {
         &self.machine
     }
 
-    /// How this node stands.
-    pub fn status(&self) -> Status {
-        Status {
-            id: self.raft.id(),
-            name: self.name.clone(),
-            role: self.raft.role(),
-            term: self.raft.current_term(),
-            leader: self.raft.leader(),
-            commit_index: self.raft.commit_index(),
-            last_applied: self.machine.last_applied(),
-            last_index: self.raft.log().last_index(),
-            digest: self.machine.digest().to_string(),
-            peers: self
-                .peers
-                .iter()
-                .map(|(&id, peer)| {
-                    let progress = self.raft.progress(id);
-                    PeerStatus {
-                        id,
-                        name: peer.name.clone(),
-                        address: peer.address.clone(),
-                        match_index: progress.map(|(match_index, _)| match_index),
-                        next_index: progress.map(|(_, next_index)| next_index),
-                        rtt_ms: peer.rtt_ms,
-                    }
-                })
-                .collect(),
-        }
-    }
-
     fn advance(&mut self, now: u64) {
         self.now = now;
+        if !self.introduced.is_empty() {
+            let ids = std::mem::take(&mut self.introduced);
+            let ready = self.raft.introduce(ids);
+            self.carry_out(ready);
+        }
         self.take_snapshot();
         let disk = match (self.disk_full, self.saves.are_done()) {
             (true, _) => Disk::Full,
@@ -273,7 +295,14 @@ impl<T> Driver<T> {
 
     /// Ends a step: sends what has become sendable, tells the view what has changed.
     fn finish(&mut self) -> Vec<Action<T>> {
+        self.meet();
+        self.note_office();
+        self.run_errands();
+        self.run_reads();
         self.pump();
+        self.serve_reads();
+        self.settle_errands();
+        self.ask_about_strangers();
         self.tell_role();
         self.tell_view();
         std::mem::take(&mut self.actions)
@@ -288,15 +317,15 @@ impl<T> Driver<T> {
                     let reply = ready.reply.take().expect("every request has one reply");
                     self.carry_out(ready);
                     let needs = match reply {
-                        Reply::RequestVote(_) => Needs::HardState,
+                        Reply::RequestVote(_) | Reply::TimeoutNow(_) => Needs::HardState,
                         Reply::AppendEntries(_) | Reply::InstallSnapshot(_) => Needs::Everything,
                     };
                     let answer = Action::Answer(token, Ok(Response::Raft(reply)));
                     self.saves.hold(answer, needs, &mut self.actions);
                 }
                 Err(rejected) => {
-                    warn!("refused a request: {rejected}");
-                    self.answer(token, Err(Refusal::Rejected(rejected)));
+                    let refusal = self.reject("a request", rejected);
+                    self.answer(token, Err(refusal));
                 }
             },
             Question::Forward(forward) => {
@@ -316,14 +345,21 @@ impl<T> Driver<T> {
                     Err(refusal) => self.answer(token, Err(refusal)),
                 }
             }
-            Question::State => {
-                let state = State {
-                    players: self.machine.state().players().to_vec(),
-                    index: self.machine.last_applied(),
-                    digest: self.machine.digest().to_string(),
-                };
+            Question::State { stale: true } => {
+                let state = self.state();
                 self.answer(token, Ok(Response::State(state)));
             }
+            Question::Board => {
+                let state = self.state();
+                self.answer(token, Ok(Response::Board(state)));
+            }
+            Question::State { stale: false } => self.reads.add(self.now, token),
+            Question::Members => {
+                let members = self.members();
+                self.answer(token, Ok(Response::Members(members)));
+            }
+            Question::Do(errand) => self.errands.add(self.now, errand, token),
+            Question::Errand { sender_id, errand } => self.errand_of_peer(token, sender_id, errand),
             Question::Status => {
                 let status = self.status();
                 self.answer(token, Ok(Response::Status(status)));
@@ -335,10 +371,9 @@ impl<T> Driver<T> {
     /// know all the same, because the two were given different players, is refused when it is
     /// applied, on every node alike.
     fn take_forward(&mut self, forward: Forward) -> Result<ForwardReply, Refusal> {
-        if !self.peers.contains_key(&forward.sender_id) {
-            let rejected = crate::raft::Rejected::NotAMember(forward.sender_id);
-            warn!("refused a forward: {rejected}");
-            return Err(Refusal::Rejected(rejected));
+        if !self.raft.knows(forward.sender_id) {
+            let rejected = Rejected::NotAMember(forward.sender_id);
+            return Err(self.reject("a forward", rejected));
         }
         let mut commands = forward.commands;
         if planted!(ForwardLosesOne) && commands.len() > 1 {
@@ -356,6 +391,15 @@ impl<T> Driver<T> {
                 leader: self.raft.leader(),
             },
         })
+    }
+
+    /// Whoever is not known is asked about.
+    fn reject(&mut self, what: &str, rejected: Rejected) -> Refusal {
+        if let Rejected::NotAMember(id) = rejected {
+            self.strangers.knocked(id, self.now);
+        }
+        warn!("refused {what}: {rejected}");
+        Refusal::Rejected(rejected)
     }
 
     fn wanted(&mut self, text: String) {
@@ -407,6 +451,8 @@ impl<T> Driver<T> {
                     self.show(Update::Peer(from, Some(status)));
                 }
             }
+            PeerReply::Members(members) => self.heard_of_members(call, &members),
+            PeerReply::Errand(reply) => self.errand_answered(call, reply),
         }
     }
 
@@ -438,6 +484,8 @@ impl<T> Driver<T> {
                 .returned(call, self.now + VIEW_EVERY, reached);
         } else if self.is_asking(to, call) {
             self.show(Update::Peer(to, None));
+        } else if !self.strangers.answered(call, None, self.now) {
+            self.errand_lost(call, reached);
         }
     }
 
@@ -500,7 +548,8 @@ impl<T> Driver<T> {
         if last_index - covered < self.snapshot_entries || !self.saves.is_done(self.snapshot_save) {
             return;
         }
-        let snapshot = Document::of(&self.machine, last_term, |id| self.address_of(id)).snapshot();
+        let configuration = self.raft.configuration_at(last_index).clone();
+        let snapshot = Document::of(&self.machine, last_term, configuration).snapshot();
         info!(
             "snapshot of index {last_index}, {} bytes",
             snapshot.data.len()
@@ -512,21 +561,12 @@ impl<T> Driver<T> {
         self.snapshot_save = self.saves.issued();
     }
 
-    fn address_of(&self, id: NodeId) -> (String, u16) {
-        let address = match self.peers.get(&id) {
-            Some(peer) => &peer.address,
-            None => &self.address,
-        };
-        let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-        (host.to_string(), port.parse().unwrap_or(0))
-    }
-
     /// The leader's snapshot takes the place of the state machine's state.
     fn install(&mut self, snapshot: &Snapshot) {
         let before = self.machine.last_applied();
         self.machine = Document::of_snapshot(snapshot)
-            .and_then(|document| document.machine(self.machine.state()))
-            .expect("the core has checked the snapshot");
+            .expect("the core has checked the snapshot")
+            .machine();
         self.applied = (snapshot.last_term, snapshot.last_index);
         info!(
             "installed a snapshot of index {}; the last entry applied was {before}",
@@ -561,6 +601,8 @@ impl<T> Driver<T> {
         if let Some(view) = &mut self.view {
             view.dirty = true;
         }
+        // Whom the core speaks to may be new.
+        self.meet();
         // The leader's own write and its messages go side by side (dissertation 10.2.1).
         for send in ready.send {
             self.actions.push(call(send));
@@ -585,6 +627,10 @@ impl<T> Driver<T> {
                 let board = self.machine.state().players().to_vec();
                 self.show(Update::Order(order, board));
             }
+        }
+        for (token, index) in self.reads.indexed(&ready.reads) {
+            let reply = ErrandReply::ReadAt { index };
+            self.answer(token, Ok(Response::Errand(reply)));
         }
     }
 
@@ -653,7 +699,7 @@ impl<T> Driver<T> {
                 }
                 self.carry_out(ready);
             }
-            Err(NotProposed::Full | NotProposed::NotLeader(_)) => {
+            Err(NotProposed::Full | NotProposed::HandingOver | NotProposed::NotLeader(_)) => {
                 self.submissions.postponed(commands, self.now + VIEW_EVERY)
             }
         }
@@ -714,94 +760,6 @@ impl<T> Driver<T> {
     fn new_call(&mut self) -> CallId {
         self.next_call += 1;
         self.next_call
-    }
-
-    // The view
-
-    fn show(&mut self, update: Update) {
-        if self.view.is_some() {
-            self.actions.push(Action::Show(update));
-        }
-    }
-
-    fn tell_role(&mut self) {
-        let role = (
-            self.raft.role(),
-            self.raft.current_term(),
-            self.raft.leader(),
-        );
-        if role == self.told_role {
-            return;
-        }
-        self.told_role = role;
-        let (role, term, leader) = role;
-        match leader {
-            Some(leader) => info!("{role} in term {term}, led by node {leader}"),
-            None => info!("{role} in term {term}, no leader known"),
-        }
-        self.show(Update::Role(role, term, leader));
-    }
-
-    fn tell_view(&mut self) {
-        let now = self.now;
-        let Some(view) = &mut self.view else {
-            return;
-        };
-        let tell = view.dirty && (now >= view.told_at + VIEW_EVERY || view.told_at == 0);
-        let ask = now >= view.ask_peers_at;
-        if tell {
-            view.dirty = false;
-            view.told_at = now.max(1);
-        }
-        if ask {
-            view.ask_peers_at = now + ASK_PEERS_EVERY;
-        }
-        if ask {
-            let idle: Vec<NodeId> = self
-                .peers
-                .keys()
-                .copied()
-                .filter(|peer| !view.asking.contains_key(peer))
-                .collect();
-            for to in idle {
-                let call = self.new_call();
-                if let Some(view) = &mut self.view {
-                    view.asking.insert(to, call);
-                }
-                self.actions.push(Action::Send {
-                    to,
-                    call,
-                    request: PeerRequest::Status,
-                });
-            }
-        }
-        if tell {
-            let view = self.view();
-            self.show(Update::View(view));
-        }
-    }
-
-    fn view(&self) -> View {
-        let log = self.raft.log();
-        let first = (log.last_index() + 1)
-            .saturating_sub(View::TAIL as u64)
-            .max(1);
-        View {
-            status: self.status(),
-            board: self.machine.state().players().to_vec(),
-            tail: log
-                .from(first)
-                .iter()
-                .map(|entry| LogLine {
-                    index: entry.index,
-                    term: entry.term,
-                    text: match &entry.payload {
-                        Payload::Noop => NOOP.to_string(),
-                        Payload::Command(command) => printable(&command.text).into_owned(),
-                    },
-                })
-                .collect(),
-        }
     }
 }
 

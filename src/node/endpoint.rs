@@ -45,11 +45,20 @@ impl Endpoint {
 
     fn ask(&self, question: Question) -> Vec<u8> {
         let _turn = match question {
-            Question::Submit(_) | Question::Attack(_) => match self.turns.take() {
+            Question::Submit(_)
+            | Question::Attack(_)
+            | Question::Do(_)
+            | Question::State { stale: false } => match self.turns.take() {
                 Some(turn) => Some(turn),
                 None => return methods::write(Err(Refusal::Full)),
             },
-            Question::Raft(_) | Question::Forward(_) | Question::State | Question::Status => None,
+            Question::Raft(_)
+            | Question::Forward(_)
+            | Question::Errand { .. }
+            | Question::State { stale: true }
+            | Question::Board
+            | Question::Members
+            | Question::Status => None,
         };
         let (responder, answer): (Responder, _) = mpsc::sync_channel(1);
         let event = Event::Asked(responder, question);

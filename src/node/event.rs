@@ -9,9 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::command::Command;
-use crate::game::Player;
+use crate::game::{Player, Ruin};
 use crate::machine::{Answer, Order, WINDOW};
-use crate::raft::{CallId, NodeId, Rejected, Reply, Request, Save};
+use crate::raft::{CallId, Change, NodeId, Rejected, Reply, Request, Save, Standing};
 use crate::status::Status;
 
 use super::queues::Update;
@@ -46,6 +46,8 @@ pub enum Event<T> {
     },
     /// The save of that number, and every one before it, is on disk.
     Saved(u64),
+    /// The node is about to stop: whoever leads hands over.
+    Retire,
     /// The disk has no room for all that waits. Term and vote of the save of that number, and of
     /// every one before it, are on disk all the same.
     DiskFull(u64),
@@ -62,10 +64,109 @@ pub enum Question {
     Submit(Command),
     /// By a client without an identity of its own: the node lends its own.
     Attack(NodeId),
-    /// The board.
-    State,
+    /// The board. `stale`: as this node has it, which may be behind; if not, as it is now.
+    State {
+        /// Do not ask anybody else.
+        stale: bool,
+    },
+    /// Who stands where, as this node has it.
+    Board,
     /// How this node stands.
     Status,
+    /// Who belongs to the cluster, as this node knows it.
+    Members,
+    /// By a client: change the members, or hand the leadership over.
+    Do(Errand),
+    /// By a peer: the same, or an index to read at, for the leader.
+    Errand {
+        /// The peer.
+        sender_id: NodeId,
+        /// What it asks for on somebody's behalf.
+        errand: Errand,
+    },
+}
+
+/// What only the leader can do, and what is no command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Change the members.
+    Change(Change),
+    /// Hand the leadership over to this node, or to whoever is best.
+    Transfer(Option<NodeId>),
+    /// Say at which index a read is linearizable.
+    Read,
+}
+
+/// The leader's answer to an errand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrandReply {
+    /// The change is appended at `index` in `term`. It is done when it is committed and, where
+    /// voters change, the configuration after it as well.
+    Placed {
+        /// The leader's term.
+        term: u64,
+        /// Where the change stands in the log.
+        index: u64,
+    },
+    /// The leader of this term hands over. It has worked when another one leads a later term.
+    HandingOver {
+        /// The leader's term.
+        term: u64,
+    },
+    /// Reads are linearizable once this index has been applied.
+    ReadAt {
+        /// The read index.
+        index: u64,
+    },
+    /// This node does not lead, or not firmly enough yet.
+    NotLeader {
+        /// Who leads, as far as is known.
+        leader: Option<NodeId>,
+    },
+    /// It cannot be done: one sentence.
+    Refused(String),
+}
+
+/// Who belongs to the cluster, and what whoever wants to join it must know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Members {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The node that answers.
+    pub id: NodeId,
+    /// Whom it follows.
+    pub leader: Option<NodeId>,
+    /// Its term.
+    pub term: u64,
+    /// The entry that says so; 0: none, but the node's own configuration.
+    pub index: u64,
+    /// Whether that entry is known to be committed.
+    pub committed: bool,
+    /// Whether voters are changing.
+    pub joint: bool,
+    /// Every member, in the order of their ids.
+    pub members: Vec<MemberStatus>,
+    /// How often a leader speaks, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// Shortest and longest election timeout, in milliseconds.
+    pub election_timeout_ms: (u64, u64),
+    /// After how many entries a snapshot is taken.
+    pub snapshot_entries: u64,
+}
+
+/// One member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Where the node that answers calls it.
+    pub address: String,
+    /// Whether it votes.
+    pub standing: Standing,
+    /// The last index known to be the same there; known to a leader only.
+    pub match_index: Option<u64>,
 }
 
 /// A follower's request to the leader: append these.
@@ -88,8 +189,21 @@ pub enum Response {
     Applied(Answer),
     /// To [`Question::State`].
     State(State),
+    /// To [`Question::Board`].
+    Board(State),
     /// To [`Question::Status`].
     Status(Status),
+    /// To [`Question::Members`], and to a change that is done.
+    Members(Members),
+    /// To a transfer that has worked: who leads now, and since which term.
+    Leads {
+        /// The leader.
+        leader: NodeId,
+        /// Its term.
+        term: u64,
+    },
+    /// To [`Question::Errand`].
+    Errand(ErrandReply),
 }
 
 /// The leader's answer to a forward.
@@ -115,6 +229,8 @@ pub enum ForwardReply {
 pub struct State {
     /// Every player, in the order of their ids.
     pub players: Vec<Player>,
+    /// What is left of those who have gone, oldest first.
+    pub ruins: Vec<Ruin>,
     /// The last index applied.
     pub index: u64,
     /// The digest after it.
@@ -138,6 +254,12 @@ pub enum Refusal {
     Full,
     /// This node has no room to save anything.
     DiskFull,
+    /// What was asked of the leader cannot be done, and nothing was changed: one sentence.
+    NotDone(String),
+    /// A change of the members was sent on its way, and what came of it is not known.
+    ChangeUnknown,
+    /// Nobody could say in time what is committed.
+    NotConfirmed,
 }
 
 impl fmt::Display for Refusal {
@@ -169,6 +291,17 @@ impl fmt::Display for Refusal {
                 "this node's disk is full, nothing was appended: make room there, or ask another \
                  node"
             ),
+            Refusal::NotDone(reason) => write!(f, "{reason}; nothing was changed"),
+            Refusal::ChangeUnknown => write!(
+                f,
+                "outcome unknown after {} s: see cluster.members",
+                OUTCOME_WITHIN / 1000
+            ),
+            Refusal::NotConfirmed => write!(
+                f,
+                "no majority has confirmed within {} s what is committed: try again later",
+                OUTCOME_WITHIN / 1000
+            ),
         }
     }
 }
@@ -176,6 +309,17 @@ impl fmt::Display for Refusal {
 /// Something to do. Actions are carried out in the order given.
 #[derive(Clone, Debug)]
 pub enum Action<T> {
+    /// From now on this node may call that peer: be ready to.
+    Meet {
+        /// The peer.
+        id: NodeId,
+        /// Its name.
+        name: String,
+        /// Where it is.
+        address: String,
+    },
+    /// This node calls that peer no more. What is under way ends as always.
+    Part(NodeId),
     /// Hand this to the disk; [`Event::Saved`] with the number when it is there.
     Save(u64, Save),
     /// Call a peer. Ends in one [`Event::Answered`] or [`Event::Lost`] with the same call.
@@ -204,6 +348,15 @@ pub enum PeerRequest {
     Forward(Forward),
     /// How the peer stands, for this node's view.
     Status,
+    /// Who belongs to the cluster.
+    Members,
+    /// An errand for the leader.
+    Errand {
+        /// This node.
+        sender_id: NodeId,
+        /// What is asked for.
+        errand: Errand,
+    },
 }
 
 /// What a peer answers.
@@ -215,4 +368,8 @@ pub enum PeerReply {
     Forward(ForwardReply),
     /// To [`PeerRequest::Status`].
     Status(Status),
+    /// To [`PeerRequest::Members`].
+    Members(Members),
+    /// To [`PeerRequest::Errand`].
+    Errand(ErrandReply),
 }

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use crate::game::Player;
+use crate::game::{Player, Ruin};
 use crate::machine::Order;
 use crate::raft::{NodeId, RoleName};
 
@@ -52,6 +52,8 @@ pub struct View {
     pub status: Status,
     /// Every player, in the order of their ids.
     pub board: Vec<Player>,
+    /// What is left of those who have gone, oldest first.
+    pub ruins: Vec<Ruin>,
     /// The last entries of the log, oldest first, at most [`View::TAIL`].
     pub tail: Vec<LogLine>,
 }

@@ -3,17 +3,18 @@
 //! It blocks on its inbox and nowhere else. The deadline is looked at before each receive, so that
 //! a flood of requests cannot keep a follower from campaigning or a leader from its heartbeats.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
 use tracing::{debug, error};
 
 use crate::orders_log::OrdersLog;
-use crate::raft::{CallId, NodeId, Save};
+use crate::raft::Save;
 
 use super::driver::Driver;
-use super::event::{Action, Event, PeerRequest, Refusal, Response};
+use super::event::{Action, Event, Refusal, Response};
+use super::peer::Pool;
 use super::queues::{Orders, Update};
 
 /// Who waits for an answer. It has room for exactly one, so answering never blocks.
@@ -23,6 +24,9 @@ pub type Responder = SyncSender<Result<Response, Refusal>>;
 pub enum Input {
     /// Something for the driver.
     Event(Event<Responder>),
+    /// The node is to stop, and whoever leads hands over before. Told when that is done, or will
+    /// not be.
+    Retire(SyncSender<()>),
     /// The node is to stop.
     Stop,
     /// Its disk has failed: it must not promise anything any more.
@@ -79,10 +83,12 @@ impl Clock {
 /// The driver and the ends of everything that it feeds.
 pub struct Runner {
     driver: Driver<Responder>,
-    mailboxes: BTreeMap<NodeId, SyncSender<(CallId, PeerRequest)>>,
+    peers: Pool,
     saves: Sender<(u64, Save)>,
     view: Option<Box<dyn Orders>>,
     orders_log: OrdersLog,
+    /// Who waits until this node has handed over.
+    retiring: Option<SyncSender<()>>,
     /// orders.log has lines that are not written yet.
     unwritten: bool,
     /// What was last said of orders.log's trouble.
@@ -94,17 +100,18 @@ impl Runner {
     /// A runner whose clock starts now.
     pub fn new(
         driver: Driver<Responder>,
-        mailboxes: BTreeMap<NodeId, SyncSender<(CallId, PeerRequest)>>,
+        peers: Pool,
         saves: Sender<(u64, Save)>,
         view: Option<Box<dyn Orders>>,
         orders_log: OrdersLog,
     ) -> Runner {
         Runner {
             driver,
-            mailboxes,
+            peers,
             saves,
             view,
             orders_log,
+            retiring: None,
             unwritten: false,
             told_problem: None,
             clock: Clock::default(),
@@ -130,9 +137,19 @@ impl Runner {
                     let actions = self.driver.handle(now, event);
                     self.carry_out(actions);
                 }
+                Ok(Input::Retire(done)) => {
+                    self.retiring = Some(done);
+                    let now = self.now();
+                    let actions = self.driver.handle(now, Event::Retire);
+                    self.carry_out(actions);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Input::Failed(reason)) => break Some(reason),
                 Ok(Input::Stop) | Err(RecvTimeoutError::Disconnected) => break None,
+            }
+            if let Some(done) = self.retiring.take_if(|_| self.driver.has_retired()) {
+                // Whoever waited may have lost patience.
+                let _ = done.try_send(());
             }
         };
         self.write_lines();
@@ -169,9 +186,8 @@ impl Runner {
                 let _ = self.saves.send((number, save));
             }
             Action::Send { to, call, request } => {
-                let mailbox = self.mailboxes.get(&to);
-                if mailbox.is_none_or(|mailbox| mailbox.try_send((call, request)).is_err()) {
-                    debug!("the mailbox of node {to} is full");
+                if !self.peers.call(to, call, request) {
+                    debug!("nobody is free to call node {to}");
                     return Some(Event::Lost {
                         to,
                         call,
@@ -179,6 +195,8 @@ impl Runner {
                     });
                 }
             }
+            Action::Meet { id, name, address } => self.peers.meet(id, name, address),
+            Action::Part(id) => self.peers.part(id),
             Action::Answer(responder, answer) => {
                 if self.unwritten {
                     self.write_lines();

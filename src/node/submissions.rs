@@ -310,6 +310,10 @@ impl<T> Submission<T> {
 
 /// Whether the entry that a leader of `term` put at `index` can no longer be committed, given what
 /// was applied last: its place is taken, or a later term has begun at or before it.
-fn is_overwritten(term: u64, index: u64, (applied_term, applied_index): (u64, u64)) -> bool {
+pub(super) fn is_overwritten(
+    term: u64,
+    index: u64,
+    (applied_term, applied_index): (u64, u64),
+) -> bool {
     applied_index >= index || applied_term > term
 }

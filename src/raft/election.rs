@@ -13,7 +13,7 @@
 use super::message::{CallId, Request, RequestVote, RequestVoteReply};
 use super::ready::Send;
 use super::role::{Leader, Role};
-use super::{NodeId, Raft, quorum};
+use super::{NodeId, Raft};
 
 impl Raft {
     /// RequestVote RPC, receiver (figure 2).
@@ -22,7 +22,11 @@ impl Raft {
             term,
             vote_granted: false,
         };
-        if self.hears_a_leader() {
+        // An election that the leader itself has asked for disrupts nobody.
+        if self.hears_a_leader() && !request.transfer && !planted!(VoteDespiteLeader) {
+            return refusal(self.current_term);
+        }
+        if planted!(OnlyVotersVote) && !self.is_voter() {
             return refusal(self.current_term);
         }
         let is_up_to_date = self.is_up_to_date(request.last_log_index, request.last_log_term);
@@ -63,17 +67,19 @@ impl Raft {
         self.config.check_quorum && self.now < heard_at + self.config.election_timeout.0
     }
 
-    /// When a majority, the leader included, was heard last.
+    /// When a quorum, the leader included where it votes, was heard last.
     fn quorum_heard_at(&self, leader: &Leader) -> u64 {
-        let heard = leader.progress.values().map(|progress| progress.heard_at);
-        quorum::reached(heard.chain([self.now]).collect())
+        self.configuration().reached(|id| {
+            let progress = leader.progress.get(&id);
+            progress.map_or(self.now, |progress| progress.heard_at)
+        })
     }
 
     /// When a leader that hears nobody more must step down; never, if it need not.
     pub(super) fn quorum_deadline(&self, leader: &Leader) -> u64 {
         match self.config.check_quorum {
             // The leader itself is always heard: counted as now, it must not move its own deadline.
-            true if !leader.progress.is_empty() => {
+            true if !self.configuration().has_quorum(|id| id == self.config.id) => {
                 self.quorum_heard_at(leader) + self.config.election_timeout.1
             }
             _ => u64::MAX,
@@ -121,17 +127,18 @@ impl Raft {
         self.count_votes();
     }
 
-    /// Leads once a majority has voted for this node; campaigns once a majority would.
+    /// Leads once a quorum has voted for this node; campaigns once a quorum would.
     pub(super) fn count_votes(&mut self) {
-        let majority = quorum::majority(self.config.voters.len());
-        match &self.role {
-            Role::PreCandidate(candidate) if candidate.votes.len() >= majority => {
-                self.become_candidate();
-            }
-            Role::Candidate(candidate) if candidate.votes.len() >= majority => {
-                self.become_leader();
-            }
-            _ => {}
+        let (Role::PreCandidate(candidate) | Role::Candidate(candidate)) = &self.role else {
+            return;
+        };
+        let votes = &candidate.votes;
+        if !self.configuration().has_quorum(|id| votes.contains(&id)) {
+            return;
+        }
+        match self.role {
+            Role::PreCandidate(_) => self.become_candidate(false),
+            _ => self.become_leader(),
         }
     }
 
@@ -145,17 +152,21 @@ impl Raft {
         }
     }
 
-    /// Asks everyone who has neither answered nor a request under way.
+    /// Asks every voter who has neither answered nor a request under way.
     pub(super) fn ask_for_votes(&mut self) {
         let pre_vote = matches!(self.role, Role::PreCandidate(_));
+        let transfer = matches!(&self.role, Role::Candidate(candidate) if candidate.transfer);
         let request = RequestVote {
             term: self.current_term + u64::from(pre_vote),
             candidate_id: self.config.id,
             last_log_index: self.log.last_index(),
             last_log_term: self.log.last_term(),
             pre_vote,
+            transfer,
         };
-        for to in self.peers() {
+        let voters: Vec<NodeId> = self.configuration().voters().collect();
+        let own = self.config.id;
+        for to in voters.into_iter().filter(|&id| id != own) {
             let call = self.new_call();
             let (Role::PreCandidate(candidate) | Role::Candidate(candidate)) = &mut self.role
             else {

@@ -1,4 +1,5 @@
-//! What nodes say to each other: requests and replies, in the paper's words (figures 2 and 13).
+//! What nodes say to each other: requests and replies, in the paper's words (figures 2 and 13;
+//! TimeoutNow is the dissertation's, 3.10).
 //!
 //! Requests and replies are separate types, because XML-RPC answers in the same HTTP exchange:
 //! every request gets exactly one reply, and a reply can belong to one request only.
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
 
+use super::configuration::Configuration;
 use super::{NodeId, bytes};
 
 /// Names one outgoing request, so that a reply is counted for the request that it answers and no
@@ -38,6 +40,23 @@ pub enum Payload {
     Noop,
     /// A client's command.
     Command(Arc<Command>),
+    /// The no-op of the very first leader, which says besides who belongs to the cluster: whoever
+    /// joins later finds it in the log.
+    Founding(Arc<Configuration>),
+    /// Who belongs to the cluster from here on (section 6).
+    Configuration(Arc<Configuration>),
+}
+
+impl Payload {
+    /// Who belongs to the cluster from here on, if the entry says so.
+    pub fn configuration(&self) -> Option<&Arc<Configuration>> {
+        match self {
+            Payload::Noop | Payload::Command(_) => None,
+            Payload::Founding(configuration) | Payload::Configuration(configuration) => {
+                Some(configuration)
+            }
+        }
+    }
 }
 
 impl Entry {
@@ -47,6 +66,9 @@ impl Entry {
             + match &self.payload {
                 Payload::Noop => 0,
                 Payload::Command(command) => command.encoded_len(),
+                Payload::Founding(configuration) | Payload::Configuration(configuration) => {
+                    configuration.text().len()
+                }
             }
     }
 
@@ -67,6 +89,8 @@ pub enum Request {
     RequestVote(RequestVote),
     /// Sends a part of a snapshot.
     InstallSnapshot(InstallSnapshot),
+    /// Hands the leadership over.
+    TimeoutNow(TimeoutNow),
 }
 
 /// The answer to a [`Request`], of the same kind.
@@ -79,6 +103,8 @@ pub enum Reply {
     RequestVote(RequestVoteReply),
     /// To InstallSnapshot.
     InstallSnapshot(InstallSnapshotReply),
+    /// To TimeoutNow.
+    TimeoutNow(TimeoutNowReply),
 }
 
 /// AppendEntries RPC, arguments.
@@ -137,6 +163,9 @@ pub struct RequestVote {
     /// Only asks whether there would be a vote in that term, which the sender has not entered
     /// (dissertation 9.6). Nobody changes anything for it.
     pub pre_vote: bool,
+    /// The leader itself has asked for this election (dissertation 3.10): whoever hears it votes
+    /// all the same (4.2.3).
+    pub transfer: bool,
 }
 
 /// RequestVote RPC, results.
@@ -162,6 +191,8 @@ pub struct InstallSnapshot {
     pub last_included_index: u64,
     /// Term of that entry.
     pub last_included_term: u64,
+    /// The configuration as of that entry.
+    pub configuration: Arc<Configuration>,
     /// Where this part stands in the snapshot, in bytes.
     pub offset: u64,
     /// The part's bytes.
@@ -191,6 +222,24 @@ pub enum InstallOutcome {
     Next(u64),
 }
 
+/// TimeoutNow RPC, arguments (dissertation 3.10): start an election at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TimeoutNow {
+    /// Leader's term.
+    pub term: u64,
+    /// Who hands its office over.
+    pub leader_id: NodeId,
+}
+
+/// TimeoutNow RPC, results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TimeoutNowReply {
+    /// The term of whoever answers: a new one, if it campaigns.
+    pub term: u64,
+    /// Whether it campaigns.
+    pub campaigns: bool,
+}
+
 impl Request {
     /// Who sends it.
     pub fn from(&self) -> NodeId {
@@ -198,6 +247,7 @@ impl Request {
             Request::AppendEntries(request) => request.leader_id,
             Request::RequestVote(request) => request.candidate_id,
             Request::InstallSnapshot(request) => request.leader_id,
+            Request::TimeoutNow(request) => request.leader_id,
         }
     }
 
@@ -207,6 +257,7 @@ impl Request {
             Request::AppendEntries(request) => request.term,
             Request::RequestVote(request) => request.term,
             Request::InstallSnapshot(request) => request.term,
+            Request::TimeoutNow(request) => request.term,
         }
     }
 }
@@ -218,6 +269,7 @@ impl Reply {
             Reply::AppendEntries(reply) => reply.term,
             Reply::RequestVote(reply) => reply.term,
             Reply::InstallSnapshot(reply) => reply.term,
+            Reply::TimeoutNow(reply) => reply.term,
         }
     }
 }

@@ -25,6 +25,13 @@ pub(super) struct Progress {
     pub heard_at: u64,
     /// When the next request is due even if there is nothing to say.
     pub heartbeat_at: u64,
+    /// The round of reads in which the last request was sent, ...
+    pub asked_round: u64,
+    /// ... and the latest one of which an answer has come: the peer took this node for the leader
+    /// after all reads of that round had been asked for.
+    pub confirmed_round: u64,
+    /// The peer is no member any more. It is told so, if it can be reached before that time.
+    pub leaves_at: Option<u64>,
     /// The last request was not answered. Until one is, only empty heartbeats are sent: a peer that
     /// is gone costs one small attempt per heartbeat interval, however many commands arrive.
     pub is_suspect: bool,
@@ -35,6 +42,8 @@ pub(super) struct Progress {
 pub(super) struct InFlight {
     pub call: CallId,
     pub sent: Sent,
+    /// The round of reads in which it was sent.
+    pub round: u64,
 }
 
 /// What was asked.
@@ -46,6 +55,8 @@ pub(super) enum Sent {
         start: u64,
         end: u64,
     },
+    /// To start an election.
+    TimeoutNow,
 }
 
 /// An AppendEntries.
@@ -79,18 +90,29 @@ impl Progress {
             told_commit: 0,
             heard_at: now,
             heartbeat_at: now,
+            asked_round: 0,
+            confirmed_round: 0,
+            leaves_at: None,
             is_suspect: false,
         }
     }
 
-    /// Whether there is a reason to send now.
-    pub fn is_due(&self, last_index: u64, commit_index: u64, now: u64) -> bool {
+    /// Whether there is a reason to send now. `round`: the latest one whose reads wait for this
+    /// peer, 0 for none.
+    pub fn is_due(&self, last_index: u64, commit_index: u64, round: u64, now: u64) -> bool {
         self.in_flight.is_none()
             && (now >= self.heartbeat_at
                 || (!self.is_suspect
                     && (self.sending.is_some()
                         || self.next_index <= last_index
-                        || self.told_commit < commit_index.min(self.match_index))))
+                        || self.told_commit < commit_index.min(self.match_index)
+                        || self.asked_round < round)))
+    }
+
+    /// Something is under way.
+    pub fn sent(&mut self, call: CallId, sent: Sent, round: u64) {
+        self.in_flight = Some(InFlight { call, sent, round });
+        self.asked_round = round;
     }
 
     /// The peer agrees up to `index`.
@@ -120,6 +142,7 @@ impl Progress {
         let in_flight = self.in_flight.take_if(|sent| sent.call == call)?;
         self.is_suspect = false;
         self.heard_at = now;
+        self.confirmed_round = self.confirmed_round.max(in_flight.round);
         Some(in_flight.sent)
     }
 
@@ -143,6 +166,7 @@ impl Progress {
             leader_id: 0,
             last_included_index: snapshot.last_index,
             last_included_term: snapshot.last_term,
+            configuration: snapshot.configuration.clone(),
             offset: start,
             data: data.to_vec(),
             done: end == snapshot.data.len() as u64,

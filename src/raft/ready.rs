@@ -5,26 +5,31 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::configuration::Configuration;
 use super::message::{CallId, Entry, Reply, Request};
 use super::{NodeId, bytes};
+
+/// Names a read that waits for its index.
+pub type ReadId = u64;
 
 /// The result of one input: what to save, what to send and what to apply.
 ///
 /// The order matters. `send` may leave at once. `save` is handed to the disk in the order in which
 /// it was produced. `after_save` and `reply` may leave only when that save, *and every save handed
 /// over before it*, is on disk: they promise what was saved. `install` and then `committed` may be
-/// applied at once.
+/// applied at once; `reads` can be served from what has been applied then.
 #[must_use = "a promise that is not kept is a lost vote or a lost entry"]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Ready {
-    /// A leader's AppendEntries and InstallSnapshot. They promise nothing of the leader's own disk (dissertation
-    /// 10.2.1), so that one commit costs one round trip and one write, side by side.
+    /// A leader's AppendEntries, InstallSnapshot and TimeoutNow, and what is asked before an
+    /// election. They promise nothing of this node's own disk (dissertation 10.2.1), so that one
+    /// commit costs one round trip and one write, side by side.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub send: Vec<Send>,
     /// What to save, if anything changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub save: Option<Save>,
-    /// Vote requests, to send after the save.
+    /// Vote requests, and whatever else speaks of a term that is being saved, to send after the save.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub after_save: Vec<Send>,
     /// The answer to the request that was put in, to send after the save.
@@ -36,6 +41,18 @@ pub struct Ready {
     /// Entries to apply, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub committed: Vec<Entry>,
+    /// Reads that may be served from any state after the entry at this index.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<ReadAt>,
+}
+
+/// A read that is linearizable once the entry at `index` has been applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ReadAt {
+    /// Which read.
+    pub id: ReadId,
+    /// The read index: everything that was committed when the read was asked for lies at or before it.
+    pub index: u64,
 }
 
 /// A request to send to a peer. Every send must end in exactly one call of
@@ -81,6 +98,8 @@ pub struct Snapshot {
     pub last_index: u64,
     /// Term of that entry.
     pub last_term: u64,
+    /// Who belonged to the cluster after that entry.
+    pub configuration: Arc<Configuration>,
     /// The state, in words that are the state machine's own and mean nothing to Raft.
     #[serde(with = "bytes")]
     pub data: Arc<[u8]>,

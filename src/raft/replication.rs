@@ -9,10 +9,10 @@ use super::message::{
     AppendEntries, AppendEntriesReply, AppendOutcome, CallId, Entry, InstallSnapshot, Reply,
     Request,
 };
-use super::progress::{InFlight, Sent, SentAppend};
+use super::progress::{Sent, SentAppend};
 use super::ready::Send;
 use super::role::Role;
-use super::{NodeId, Raft, Rejected, quorum};
+use super::{NodeId, Raft, Rejected};
 
 impl Raft {
     /// AppendEntries RPC, receiver (figure 2).
@@ -50,9 +50,9 @@ impl Raft {
         // request that arrives late must not erase what came after it.
         let matched = prev_log_index + request.entries.len() as u64;
         if let Some(index) = conflict {
-            self.log.truncate(index);
+            self.truncate(index);
         } else if planted!(TruncateAlways) && self.log.last_index() > prev_log_index {
-            self.log.truncate(prev_log_index + 1);
+            self.truncate(prev_log_index + 1);
         }
         // 4. Append what is not yet there.
         for entry in request.entries {
@@ -163,11 +163,18 @@ impl Raft {
                 progress.is_suspect = true;
             }
         }
+        self.heard_from_peer();
+    }
+
+    /// A peer has answered this leader: whatever that makes possible.
+    pub(super) fn heard_from_peer(&mut self) {
         self.advance_commit_index();
+        self.confirm_reads();
+        self.hand_over();
         self.replicate();
     }
 
-    /// Commits what a majority has stored, if it is of this term (5.4.2): an entry of an earlier
+    /// Commits what a quorum has stored, if it is of this term (5.4.2): an entry of an earlier
     /// term may be on a majority and still be overwritten (figure 8).
     pub(super) fn advance_commit_index(&mut self) {
         let Role::Leader(leader) = &self.role else {
@@ -178,18 +185,15 @@ impl Raft {
         } else {
             leader.saved_index
         };
-        let reached = quorum::reached(
-            leader
-                .progress
-                .values()
-                .map(|progress| progress.match_index)
-                .chain([own])
-                .collect(),
-        );
+        let reached = self.configuration().reached(|id| {
+            let progress = leader.progress.get(&id);
+            progress.map_or(own, |progress| progress.match_index)
+        });
         if reached > self.commit_index
             && (self.log.term_at(reached) == Some(self.current_term) || planted!(CommitEarlierTerm))
         {
             self.commit_index = reached;
+            self.follow_configuration();
         }
     }
 
@@ -197,11 +201,21 @@ impl Raft {
     /// index, a part of a snapshot where the entries are not kept any more, or a heartbeat.
     pub(super) fn replicate(&mut self) {
         let (now, last_index) = (self.now, self.log.last_index());
+        let (configured_at, configuration) = self.configurations.latest();
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
+        let round = leader.round;
+        let reads = leader.reads.last().map_or(0, |(round, _)| *round);
+        // Whoever has left and knows it, or cannot be told, is left alone.
+        leader.progress.retain(|_, progress| {
+            progress
+                .leaves_at
+                .is_none_or(|at| now < at && progress.told_commit < configured_at)
+        });
         for (&to, progress) in &mut leader.progress {
-            if !progress.is_due(last_index, self.commit_index, now) {
+            let reads = if configuration.is_voter(to) { reads } else { 0 };
+            if !progress.is_due(last_index, self.commit_index, reads, now) {
                 continue;
             }
             let prev_log_index = progress.next_index - 1;
@@ -212,7 +226,7 @@ impl Raft {
                 let snapshot = self.snapshot.as_ref();
                 let snapshot = snapshot.expect("what the log lacks, a snapshot covers");
                 let (sent, part) = progress.next_part(snapshot, self.config.max_part_bytes);
-                progress.in_flight = Some(InFlight { call, sent });
+                progress.sent(call, sent, round);
                 self.ready.send.push(Send {
                     to,
                     call,
@@ -235,14 +249,12 @@ impl Raft {
                 )
             };
             let last_log_index = prev_log_index + entries.len() as u64;
-            progress.in_flight = Some(InFlight {
-                call,
-                sent: Sent::Append(SentAppend {
-                    prev_log_index,
-                    last_log_index,
-                    commit: self.commit_index.min(last_log_index),
-                }),
+            let sent = Sent::Append(SentAppend {
+                prev_log_index,
+                last_log_index,
+                commit: self.commit_index.min(last_log_index),
             });
+            progress.sent(call, sent, round);
             self.ready.send.push(Send {
                 to,
                 call,

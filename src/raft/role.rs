@@ -10,6 +10,7 @@ use std::fmt;
 use super::NodeId;
 use super::message::CallId;
 use super::progress::Progress;
+use super::ready::ReadId;
 
 /// Follower, candidate or leader (figure 4 of the paper).
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub(super) struct Candidate {
     pub retry_at: u64,
     /// When to give this election up and start the next.
     pub election_deadline: u64,
+    /// The leader has asked for this election.
+    pub transfer: bool,
 }
 
 /// Orders the log.
@@ -59,13 +62,31 @@ pub(super) struct Leader {
     pub saved_index: u64,
     /// The last entry of the log that it began with.
     pub began_at: u64,
+    /// Counts the reads. Each request carries along, in the sender's memory only, how many there
+    /// were when it was sent; its answer confirms the leadership for these and for no later one.
+    pub round: u64,
+    /// Reads that wait until a quorum has confirmed that this node led when they were asked for,
+    /// each with its round. In the order of their rounds.
+    pub reads: Vec<(u64, ReadId)>,
+    /// Whom this leader hands its office over to.
+    pub transfer: Option<Transfer>,
+}
+
+/// A leadership transfer under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transfer {
+    pub to: NodeId,
+    /// When it has failed, and this node goes on leading.
+    pub deadline: u64,
 }
 
 /// A role's name, as people and other programs see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RoleName {
-    /// Follows a leader, or waits for one.
+    /// Follows a leader, or waits for one, and votes.
     Follower,
+    /// Follows, and does not vote: a member that is no voter, or no member at all.
+    Learner,
     /// Asks for votes.
     Candidate,
     /// Orders the log.
@@ -73,8 +94,9 @@ pub enum RoleName {
 }
 
 impl Role {
-    pub fn name(&self) -> RoleName {
+    pub fn name(&self, is_voter: bool) -> RoleName {
         match self {
+            Role::Follower(_) if !is_voter => RoleName::Learner,
             Role::Follower(_) => RoleName::Follower,
             Role::PreCandidate(_) | Role::Candidate(_) => RoleName::Candidate,
             Role::Leader(_) => RoleName::Leader,
@@ -83,10 +105,11 @@ impl Role {
 }
 
 impl RoleName {
-    /// `follower`, `candidate` or `leader`.
+    /// `follower`, `learner`, `candidate` or `leader`.
     pub fn as_str(self) -> &'static str {
         match self {
             RoleName::Follower => "follower",
+            RoleName::Learner => "learner",
             RoleName::Candidate => "candidate",
             RoleName::Leader => "leader",
         }
@@ -94,9 +117,14 @@ impl RoleName {
 
     /// The role of that name.
     pub fn parse(name: &str) -> Option<RoleName> {
-        [RoleName::Follower, RoleName::Candidate, RoleName::Leader]
-            .into_iter()
-            .find(|role| role.as_str() == name)
+        [
+            RoleName::Follower,
+            RoleName::Learner,
+            RoleName::Candidate,
+            RoleName::Leader,
+        ]
+        .into_iter()
+        .find(|role| role.as_str() == name)
     }
 }
 

@@ -13,6 +13,9 @@
 //! Caveats: the parts gathered so far are forgotten when the follower restarts or the leader
 //! changes, and the transfer begins again. Leader and follower hold the whole snapshot in memory.
 
+use std::sync::Arc;
+
+use super::configuration::{Configuration, Configurations};
 use super::message::{CallId, InstallOutcome, InstallSnapshot, InstallSnapshotReply, Reply};
 use super::progress::Sent;
 use super::ready::{LogAfterSnapshot, Ready, SaveSnapshot, Snapshot};
@@ -26,6 +29,7 @@ pub(super) struct Staged {
     term: u64,
     last_index: u64,
     last_term: u64,
+    configuration: Arc<Configuration>,
     data: Vec<u8>,
 }
 
@@ -35,13 +39,15 @@ impl Staged {
             term,
             last_index,
             last_term,
-            ..
+            ref configuration,
+            data: _,
         } = *self;
-        (term, last_index, last_term)
+        (term, last_index, last_term, configuration)
             == (
                 request.term,
                 request.last_included_index,
                 request.last_included_term,
+                &request.configuration,
             )
     }
 }
@@ -66,6 +72,10 @@ impl Raft {
             self.log.term_at(last_index) == Some(snapshot.last_term),
             "a snapshot's term is that of its last entry"
         );
+        check!(
+            snapshot.configuration == *self.configurations.at(last_index),
+            "a snapshot has the configuration of its last entry"
+        );
         let mut keep_from = keep_from.min(last_index + 1);
         if let Role::Leader(leader) = &self.role {
             for progress in leader.progress.values() {
@@ -79,6 +89,7 @@ impl Raft {
         }
         let keep_from = keep_from.max(self.log.base_index() + 1);
         self.log.compact(keep_from - 1);
+        self.configurations.forget(last_index);
         self.keep(snapshot, LogAfterSnapshot::KeepFrom(keep_from));
         self.finish()
     }
@@ -124,6 +135,7 @@ impl Raft {
             term: request.term,
             last_index,
             last_term,
+            configuration: request.configuration.clone(),
             data: Vec::new(),
         });
         // A part may come again: its answer was lost, or it comes late.
@@ -142,6 +154,7 @@ impl Raft {
         let snapshot = Snapshot {
             last_index,
             last_term,
+            configuration: staged.configuration,
             data: staged.data.into(),
         };
         // Refused before anything changes, like any other nonsense.
@@ -161,6 +174,7 @@ impl Raft {
     /// entries after an entry that is the snapshot's last one.
     fn install(&mut self, snapshot: Snapshot) {
         let (last_index, last_term) = (snapshot.last_index, snapshot.last_term);
+        let configuration = snapshot.configuration.clone();
         let log = if self.log.term_at(last_index) == Some(last_term) {
             self.log.compact(last_index);
             LogAfterSnapshot::KeepFrom(last_index + 1)
@@ -172,6 +186,13 @@ impl Raft {
             self.log = Log::after(last_index, last_term, Vec::new());
             LogAfterSnapshot::Discard
         };
+        self.configurations = Configurations::new(last_index, configuration);
+        for entry in self.log.from(last_index + 1) {
+            if let Some(configuration) = entry.payload.configuration() {
+                self.configurations
+                    .append(entry.index, configuration.clone());
+            }
+        }
         self.commit_index = last_index;
         self.last_applied = last_index;
         self.ready.install = Some(snapshot.clone());
@@ -211,7 +232,6 @@ impl Raft {
             }
             _ => progress.is_suspect = true,
         }
-        self.advance_commit_index();
-        self.replicate();
+        self.heard_from_peer();
     }
 }

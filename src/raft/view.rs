@@ -15,6 +15,7 @@
 //! Nodes' names are exchanged for places in an order that the model chooses: two states that differ
 //! in names only are one.
 
+use super::configuration::Configuration;
 use super::message::{CallId, Entry, Payload};
 use super::progress::{InFlight, Progress, Sent, SentAppend};
 use super::ready::{HardState, Ready};
@@ -55,7 +56,19 @@ impl View<'_> {
         self.number(match &entry.payload {
             Payload::Noop => 0,
             Payload::Command(command) => command.serial + 1,
+            Payload::Founding(_) | Payload::Configuration(_) => u64::from(u8::MAX),
         });
+        if let Some(configuration) = entry.payload.configuration() {
+            self.configuration(configuration);
+        }
+    }
+
+    /// Where each node stands.
+    pub fn configuration(&mut self, configuration: &Configuration) {
+        for &id in self.order {
+            let standing = configuration.standing(id);
+            self.number(standing.map_or(0, |standing| standing as u64 + 1));
+        }
     }
 
     /// Entries, as many as there are.
@@ -97,9 +110,11 @@ impl Raft {
             voted_for,
             log,
             snapshot,
+            configurations,
             commit_index,
             last_applied,
             role,
+            introduced,
             staged,
             disk,
             now,
@@ -109,12 +124,20 @@ impl Raft {
             saved_hard_state,
         } = self;
         assert!(
-            snapshot.is_none() && staged.is_none() && *ready == Ready::default(),
+            snapshot.is_none()
+                && staged.is_none()
+                && introduced.is_empty()
+                && *ready == Ready::default(),
             "the model has no snapshots, and looks between steps"
         );
         view.number(*current_term);
         view.node(*voted_for);
         view.log(log);
+        // They follow from the log, unless a mistake is planted.
+        for (index, configuration) in configurations.since(0) {
+            view.number(*index);
+            view.configuration(configuration);
+        }
         view.number(*commit_index);
         view.number(*last_applied);
         view.number(match disk {
@@ -139,6 +162,7 @@ impl Raft {
                 answered,
                 retry_at: _,
                 election_deadline: _,
+                transfer: _,
             }) => {
                 view.number(1);
                 for id in view.order {
@@ -152,6 +176,9 @@ impl Raft {
                 progress,
                 saved_index,
                 began_at: _,
+                round: _,
+                reads: _,
+                transfer: _,
             }) => {
                 view.number(2);
                 view.number(*saved_index);
@@ -175,16 +202,27 @@ impl Progress {
             told_commit,
             heard_at: _,
             heartbeat_at,
+            asked_round: _,
+            confirmed_round: _,
+            leaves_at,
             is_suspect,
         } = self;
         assert!(sending.is_none(), "the model has no snapshots");
         view.number(*next_index);
         view.number(*match_index);
         view.number(*told_commit);
-        view.number(u64::from(now >= *heartbeat_at) + 2 * u64::from(*is_suspect));
+        view.number(
+            u64::from(now >= *heartbeat_at)
+                + 2 * u64::from(*is_suspect)
+                + 4 * u64::from(leaves_at.is_some()),
+        );
         match in_flight {
             None => view.number(0),
-            Some(InFlight { call: _, sent }) => {
+            Some(InFlight {
+                call: _,
+                sent,
+                round: _,
+            }) => {
                 let Sent::Append(SentAppend {
                     prev_log_index,
                     last_log_index,

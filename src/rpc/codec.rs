@@ -8,15 +8,21 @@
 //! The size of a document is bounded by [`MAX_BATCH_ENTRIES`], [`MAX_BATCH_BYTES`] and
 //! [`MAX_PART_BYTES`], which the core is told: what a leader sends, a follower's limits accept.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::command::Command;
-use crate::game::Player;
+use crate::config::parse_address;
+use crate::game::{BOARD_SIZE, Player, Ruin};
 use crate::machine::Answer;
-use crate::node::event::{Forward, ForwardReply, State};
+use crate::node::event::{
+    Errand, ErrandReply, Forward, ForwardReply, MemberStatus, Members as MembersOf, State,
+};
+use crate::raft::configuration::{MAX_CONFIGURATION_BYTES, MAX_MEMBERS, check_member};
 use crate::raft::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, Entry, InstallOutcome, InstallSnapshot,
-    InstallSnapshotReply, NodeId, Payload, RequestVote, RequestVoteReply, RoleName,
+    AppendEntries, AppendEntriesReply, AppendOutcome, Change, Configuration, Entry, InstallOutcome,
+    InstallSnapshot, InstallSnapshotReply, NodeId, Payload, RequestVote, RequestVoteReply,
+    RoleName, Standing, TimeoutNow, TimeoutNowReply,
 };
 use crate::status::{PeerStatus, Status};
 
@@ -37,6 +43,9 @@ const _: () = assert!(crate::command::MAX_TEXT_BYTES / 3 * 4 + 4096 < 1 << 20);
 /// Most bytes of a snapshot in one InstallSnapshot: as base64 a third of a body, so that a part does
 /// not take a slow link for much longer than entries do.
 pub const MAX_PART_BYTES: usize = 256 * 1024;
+
+/// A configuration is one value of a document, however many members it has.
+const _: () = assert!(MAX_CONFIGURATION_BYTES < MAX_BATCH_BYTES);
 
 type Decoded<T> = Result<T, Fault>;
 
@@ -127,6 +136,9 @@ pub fn request_vote(request: &RequestVote) -> Value {
     if request.pre_vote {
         members.insert("pre_vote", Value::Bool(true));
     }
+    if request.transfer {
+        members.insert("transfer", Value::Bool(true));
+    }
     Value::Struct(members)
 }
 
@@ -139,6 +151,7 @@ pub fn decode_request_vote(value: &Value) -> Decoded<RequestVote> {
         last_log_index: members.number("last_log_index")?,
         last_log_term: members.number("last_log_term")?,
         pre_vote: members.optional_boolean("pre_vote")?,
+        transfer: members.optional_boolean("transfer")?,
     })
 }
 
@@ -166,6 +179,7 @@ pub fn install_snapshot(request: &InstallSnapshot) -> Value {
         ("leader_id", int(request.leader_id)),
         ("last_included_index", int(request.last_included_index)),
         ("last_included_term", int(request.last_included_term)),
+        ("configuration", text(&request.configuration.text())),
         ("offset", int(request.offset)),
         ("data", Value::Base64(request.data.clone())),
         ("done", Value::Bool(request.done)),
@@ -180,6 +194,10 @@ pub fn decode_install_snapshot(value: &Value) -> Decoded<InstallSnapshot> {
         leader_id: members.number("leader_id")?,
         last_included_index: members.number("last_included_index")?,
         last_included_term: members.number("last_included_term")?,
+        configuration: match members.text("configuration")? {
+            "" => Arc::default(),
+            text => decode_configuration(text)?,
+        },
         offset: members.number("offset")?,
         data: members.bytes("data")?.to_vec(),
         done: members.boolean("done")?,
@@ -212,6 +230,40 @@ pub fn decode_install_snapshot_reply(value: &Value) -> Decoded<InstallSnapshotRe
         } else {
             InstallOutcome::Next(members.number("next_offset")?)
         },
+    })
+}
+
+/// TimeoutNow RPC, arguments.
+pub fn timeout_now(request: &TimeoutNow) -> Value {
+    record([
+        ("term", int(request.term)),
+        ("leader_id", int(request.leader_id)),
+    ])
+}
+
+/// TimeoutNow RPC, arguments.
+pub fn decode_timeout_now(value: &Value) -> Decoded<TimeoutNow> {
+    let members = Members::of(value)?;
+    Ok(TimeoutNow {
+        term: members.number("term")?,
+        leader_id: members.number("leader_id")?,
+    })
+}
+
+/// TimeoutNow RPC, results.
+pub fn timeout_now_reply(reply: &TimeoutNowReply) -> Value {
+    record([
+        ("term", int(reply.term)),
+        ("campaigns", Value::Bool(reply.campaigns)),
+    ])
+}
+
+/// TimeoutNow RPC, results.
+pub fn decode_timeout_now_reply(value: &Value) -> Decoded<TimeoutNowReply> {
+    let members = Members::of(value)?;
+    Ok(TimeoutNowReply {
+        term: members.number("term")?,
+        campaigns: members.boolean("campaigns")?,
     })
 }
 
@@ -311,6 +363,279 @@ fn player(player: &Player) -> Value {
     ])
 }
 
+/// Who stands where.
+pub fn board(state: &State) -> Value {
+    let placed = |player: &Player| {
+        record([
+            ("id", int(player.id)),
+            ("name", text(&player.name)),
+            ("square", square(player.square)),
+        ])
+    };
+    record([
+        ("size", int(BOARD_SIZE)),
+        (
+            "players",
+            Value::Array(state.players.iter().map(placed).collect()),
+        ),
+        (
+            "ruins",
+            Value::Array(state.ruins.iter().map(ruin).collect()),
+        ),
+        ("index", int(state.index)),
+        ("digest", text(&state.digest)),
+    ])
+}
+
+/// Whose ruins stand on a board; nobody's where it is none.
+pub fn decode_ruins(board: &Value) -> Vec<NodeId> {
+    let ids = || {
+        let ruins = Members::of(board)?.array("ruins")?.iter();
+        ruins
+            .map(|ruin| Members::of(ruin)?.number("id"))
+            .collect::<Decoded<_>>()
+    };
+    ids().unwrap_or_default()
+}
+
+fn ruin(ruin: &Ruin) -> Value {
+    record([
+        ("id", int(ruin.id)),
+        ("name", text(&ruin.name)),
+        ("square", square(ruin.square)),
+    ])
+}
+
+/// Column and row.
+fn square((column, row): (u16, u16)) -> Value {
+    Value::Array(vec![int(column), int(row)])
+}
+
+/// The options of `game.state`: whether a stale answer will do.
+pub fn decode_stale(value: &Value) -> Decoded<bool> {
+    let members = Members::of(value)?;
+    match members.0.get("stale") {
+        None => Ok(true),
+        Some(_) => members.boolean("stale"),
+    }
+}
+
+/// Who belongs to the cluster.
+pub fn members(members: &MembersOf) -> Value {
+    let (shortest, longest) = members.election_timeout_ms;
+    let list = members.members.iter().map(member);
+    record([
+        ("cluster", text(&members.cluster)),
+        ("id", int(members.id)),
+        ("leader", optional(members.leader)),
+        ("term", int(members.term)),
+        ("index", int(members.index)),
+        ("committed", Value::Bool(members.committed)),
+        ("joint", Value::Bool(members.joint)),
+        ("members", Value::Array(list.collect())),
+        ("heartbeat_ms", int(members.heartbeat_ms)),
+        (
+            "election_timeout_ms",
+            Value::Array(vec![int(shortest), int(longest)]),
+        ),
+        ("snapshot_entries", int(members.snapshot_entries)),
+    ])
+}
+
+fn member(member: &MemberStatus) -> Value {
+    record([
+        ("id", int(member.id)),
+        ("name", text(&member.name)),
+        ("address", text(&member.address)),
+        ("standing", text(member.standing.as_str())),
+        ("match_index", optional(member.match_index)),
+    ])
+}
+
+/// Who belongs to the cluster.
+pub fn decode_members(value: &Value) -> Decoded<MembersOf> {
+    let members = Members::of(value)?;
+    let timeouts = members.array("election_timeout_ms")?;
+    let [shortest, longest] = timeouts else {
+        return Err(wrong("election_timeout_ms: two integers are wanted"));
+    };
+    let list = members.array("members")?;
+    if list.len() > MAX_MEMBERS {
+        return Err(wrong("members: there are too many"));
+    }
+    Ok(MembersOf {
+        cluster: members.text("cluster")?.to_string(),
+        id: members.number("id")?,
+        leader: members.optional_number("leader")?,
+        term: members.number("term")?,
+        index: members.number("index")?,
+        committed: members.boolean("committed")?,
+        joint: members.boolean("joint")?,
+        members: list.iter().map(decode_member).collect::<Decoded<_>>()?,
+        heartbeat_ms: members.number("heartbeat_ms")?,
+        election_timeout_ms: (
+            decode_number(shortest, "election_timeout_ms")?,
+            decode_number(longest, "election_timeout_ms")?,
+        ),
+        snapshot_entries: members.number("snapshot_entries")?,
+    })
+}
+
+fn decode_member(value: &Value) -> Decoded<MemberStatus> {
+    let members = Members::of(value)?;
+    let (id, (name, address)) = decode_new_member(value)?;
+    Ok(MemberStatus {
+        id,
+        name,
+        address,
+        standing: Standing::parse(members.text("standing")?)
+            .ok_or_else(|| wrong("standing: not a standing's name"))?,
+        match_index: members.optional_number("match_index")?,
+    })
+}
+
+/// New members: name and address by id.
+pub type Added = BTreeMap<NodeId, (String, String)>;
+
+fn decode_new_member(value: &Value) -> Decoded<(NodeId, (String, String))> {
+    let members = Members::of(value)?;
+    let (id, name) = (members.number("id")?, members.text("name")?);
+    let address =
+        parse_address(members.text("address")?).map_err(|why| wrong(format!("address: {why}")))?;
+    check_member(id, name, &address).map_err(wrong)?;
+    Ok((id, (name.to_string(), address)))
+}
+
+/// The parameters of `cluster.add`: an array of structs, one struct, or id, name and address.
+pub fn decode_added(params: &[Value]) -> Decoded<Added> {
+    let structs = match params {
+        [Value::Array(list)] => list.clone(),
+        [one @ Value::Struct(_)] => vec![one.clone()],
+        [id, name, address] => vec![record([
+            ("id", id.clone()),
+            ("name", name.clone()),
+            ("address", address.clone()),
+        ])],
+        _ => {
+            return Err(wrong(
+                "parameters: an array of {id, name, address}, one such struct, or the three of them",
+            ));
+        }
+    };
+    decode_distinct(&structs)
+}
+
+fn decode_distinct(list: &[Value]) -> Decoded<Added> {
+    let mut added = Added::new();
+    for value in list {
+        let (id, member) = decode_new_member(value)?;
+        if added.insert(id, member).is_some() {
+            return Err(wrong(format!("id: {id} comes twice")));
+        }
+    }
+    Ok(added)
+}
+
+/// One id, or an array of some.
+pub fn decode_ids(value: &Value) -> Decoded<Vec<NodeId>> {
+    match value {
+        Value::Array(ids) => ids.iter().map(|id| decode_number(id, "id")).collect(),
+        id => Ok(vec![decode_number(id, "id")?]),
+    }
+}
+
+/// Who leads, after a transfer.
+pub fn leads(leader: NodeId, term: u64) -> Value {
+    record([("leader", int(leader)), ("term", int(term))])
+}
+
+/// Who leads, after a transfer.
+pub fn decode_leads(value: &Value) -> Decoded<(NodeId, u64)> {
+    let members = Members::of(value)?;
+    Ok((members.number("leader")?, members.number("term")?))
+}
+
+/// What a follower asks of the leader on a client's behalf.
+pub fn errand(sender_id: NodeId, errand: &Errand) -> Value {
+    let mut members = Struct::default();
+    members.insert("sender_id", int(sender_id));
+    let name = match errand {
+        Errand::Change(change) => {
+            let ids =
+                |ids: &BTreeSet<NodeId>| Value::Array(ids.iter().map(|&id| int(id)).collect());
+            let added = change.add.iter().map(|(&id, (name, address))| {
+                record([
+                    ("id", int(id)),
+                    ("name", text(name)),
+                    ("address", text(address)),
+                ])
+            });
+            members.insert("add", Value::Array(added.collect()));
+            members.insert("promote", ids(&change.promote));
+            members.insert("remove", ids(&change.remove));
+            "change"
+        }
+        Errand::Transfer(to) => {
+            members.insert("to", optional(*to));
+            "transfer"
+        }
+        Errand::Read => "read",
+    };
+    members.insert("errand", text(name));
+    Value::Struct(members)
+}
+
+/// What a follower asks of the leader, and which follower.
+pub fn decode_errand(value: &Value) -> Decoded<(NodeId, Errand)> {
+    let members = Members::of(value)?;
+    let errand = match members.text("errand")? {
+        "change" => Errand::Change(Change {
+            add: decode_distinct(members.array("add")?)?,
+            promote: decode_ids(members.get("promote")?)?.into_iter().collect(),
+            remove: decode_ids(members.get("remove")?)?.into_iter().collect(),
+        }),
+        "transfer" => Errand::Transfer(members.optional_number("to")?),
+        "read" => Errand::Read,
+        _ => return Err(wrong("errand: change, transfer or read is wanted")),
+    };
+    Ok((members.number("sender_id")?, errand))
+}
+
+/// The leader's answer to an errand.
+pub fn errand_reply(reply: &ErrandReply) -> Value {
+    match reply {
+        ErrandReply::Placed { term, index } => {
+            record([("term", int(*term)), ("index", int(*index))])
+        }
+        ErrandReply::HandingOver { term } => record([("term", int(*term))]),
+        ErrandReply::ReadAt { index } => record([("read_index", int(*index))]),
+        ErrandReply::NotLeader { leader } => record([("leader", optional(*leader))]),
+        ErrandReply::Refused(reason) => record([("refused", text(reason))]),
+    }
+}
+
+/// The leader's answer to an errand.
+pub fn decode_errand_reply(value: &Value) -> Decoded<ErrandReply> {
+    let members = Members::of(value)?;
+    if members.0.get("refused").is_some() {
+        return Ok(ErrandReply::Refused(members.text("refused")?.to_string()));
+    }
+    if let Some(index) = members.optional_number("read_index")? {
+        return Ok(ErrandReply::ReadAt { index });
+    }
+    let (term, index) = (
+        members.optional_number("term")?,
+        members.optional_number("index")?,
+    );
+    Ok(match (term, index) {
+        (Some(term), Some(index)) => ErrandReply::Placed { term, index },
+        (Some(term), None) => ErrandReply::HandingOver { term },
+        _ => ErrandReply::NotLeader {
+            leader: members.optional_number("leader")?,
+        },
+    })
+}
+
 /// How a node stands.
 pub fn status(status: &Status) -> Value {
     record([
@@ -382,13 +707,20 @@ fn entry(entry: &Entry) -> Value {
     let mut members = Struct::default();
     members.insert("index", int(entry.index));
     members.insert("term", int(entry.term));
-    if let Payload::Command(command) = &entry.payload {
-        add_command(&mut members, command);
+    match &entry.payload {
+        Payload::Noop => {}
+        Payload::Command(command) => add_command(&mut members, command),
+        Payload::Founding(configuration) => {
+            members.insert("founding", text(&configuration.text()));
+        }
+        Payload::Configuration(configuration) => {
+            members.insert("members", text(&configuration.text()));
+        }
     }
     Value::Struct(members)
 }
 
-/// An entry without a command is a leader's no-op.
+/// An entry that says nothing is a leader's no-op.
 fn decode_entry(value: &Value) -> Decoded<Entry> {
     let members = Members::of(value)?;
     Ok(Entry {
@@ -396,10 +728,21 @@ fn decode_entry(value: &Value) -> Decoded<Entry> {
         term: members.number("term")?,
         payload: if members.0.get("command").is_some() {
             Payload::Command(Arc::new(members.command()?))
+        } else if members.0.get("members").is_some() {
+            Payload::Configuration(decode_configuration(members.text("members")?)?)
+        } else if members.0.get("founding").is_some() {
+            Payload::Founding(decode_configuration(members.text("founding")?)?)
         } else {
             Payload::Noop
         },
     })
+}
+
+/// Who belongs to the cluster, as one text: `1 voter bob1 127.0.0.1:8001;2 ...`.
+fn decode_configuration(text: &str) -> Decoded<Arc<Configuration>> {
+    Configuration::parse(text)
+        .map(Arc::new)
+        .map_err(|why| wrong(format!("these are no members: {why}")))
 }
 
 fn add_command(members: &mut Struct, command: &Command) {

@@ -37,9 +37,10 @@ mod connection;
 mod request;
 mod table;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -155,10 +156,37 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// The cluster's other machines, as far as their addresses are known. Clones are the same list.
+///
+/// A machine whose address is not known is served all the same, among the strangers.
+#[derive(Clone, Debug, Default)]
+pub struct Peers(Arc<Mutex<BTreeMap<u64, Vec<IpAddr>>>>);
+
+impl Peers {
+    /// That peer is at these addresses, and no others.
+    pub fn set(&self, id: u64, ips: impl IntoIterator<Item = IpAddr>) {
+        let ips = ips.into_iter().map(|ip| ip.to_canonical());
+        self.lock().insert(id, ips.collect());
+    }
+
+    /// That peer is none any more.
+    pub fn remove(&self, id: u64) {
+        self.lock().remove(&id);
+    }
+
+    fn contains(&self, ip: IpAddr) -> bool {
+        self.lock().values().flatten().any(|&known| known == ip)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<IpAddr>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What the threads of a server share.
 struct Shared {
     limits: Limits,
-    peers: Vec<IpAddr>,
+    peers: Peers,
     service: Arc<dyn Service>,
     table: Arc<Table>,
     /// Where whoever started the server logs: its threads do the same.
@@ -173,12 +201,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves what arrives at `listener` until it is stopped. `peers` are the addresses of the
-    /// cluster's other machines.
+    /// Serves what arrives at `listener` until it is stopped. `peers` are the cluster's other
+    /// machines, which may change meanwhile.
     pub fn start(
         listener: TcpListener,
         limits: Limits,
-        peers: Vec<IpAddr>,
+        peers: Peers,
         service: Arc<dyn Service>,
     ) -> io::Result<Server> {
         let addr = listener.local_addr()?;
@@ -190,7 +218,7 @@ impl Server {
         ));
         let shared = Arc::new(Shared {
             limits,
-            peers: peers.into_iter().map(|ip| ip.to_canonical()).collect(),
+            peers,
             service,
             table: Arc::clone(&table),
             log: tracing::dispatcher::get_default(Clone::clone),
@@ -270,7 +298,7 @@ fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
         };
         pause = SHORTEST;
         let ip = addr.ip().to_canonical();
-        let peer = !ip.is_loopback() && shared.peers.contains(&ip);
+        let peer = !ip.is_loopback() && shared.peers.contains(ip);
         let stream = Arc::new(stream);
         // Until there is a place, whoever comes next waits in the system's backlog.
         let Some(place) = shared.table.admit(Arc::clone(&stream), peer) else {

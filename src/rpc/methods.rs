@@ -6,8 +6,8 @@
 //! peer's call and its answer.
 
 use crate::command::Command;
-use crate::node::event::{PeerReply, PeerRequest, Question, Refusal, Response};
-use crate::raft::{Reply, Request};
+use crate::node::event::{Errand, PeerReply, PeerRequest, Question, Refusal, Response};
+use crate::raft::{Change, Reply, Request};
 
 use super::codec::{self, decode_number, decode_text, wrong};
 use super::value::{Call, Fault, Value};
@@ -16,8 +16,8 @@ use super::xml;
 /// One method, as `system.*` describe it.
 struct Method {
     name: &'static str,
-    /// Result first, then the parameters.
-    signature: &'static [&'static str],
+    /// Each with the result first, then the parameters.
+    signatures: &'static [&'static [&'static str]],
     help: &'static str,
     /// Whether only nodes call it.
     by_peers: bool,
@@ -36,12 +36,13 @@ pub enum Asked {
 const METHODS: &[Method] = &[
     Method {
         name: "append_entries_rpc",
-        signature: &["struct", "struct"],
+        signatures: &[&["struct", "struct"]],
         help: "Raft's AppendEntries (figure 2 of the paper), for nodes only. \
                {term, leader_id, prev_log_index, prev_log_term, entries, leader_commit} gives \
                {term, success} and match_index on success, conflict_index and conflict_term \
                otherwise. An entry is {index, term, client, serial, command}; a leader's no-op \
-               is {index, term}.",
+               is {index, term}, with founding in the very first; a change of the members is \
+               {index, term, members}.",
         by_peers: true,
         read: |params| {
             let [request] = parameters(params)?;
@@ -51,10 +52,11 @@ const METHODS: &[Method] = &[
     },
     Method {
         name: "request_vote_rpc",
-        signature: &["struct", "struct"],
+        signatures: &[&["struct", "struct"]],
         help: "Raft's RequestVote (figure 2 of the paper), for nodes only. \
                {term, candidate_id, last_log_index, last_log_term} gives {term, vote_granted}. \
-               With pre_vote it is asked only whether there would be a vote.",
+               With pre_vote it is asked only whether there would be a vote; with transfer the \
+               leader has asked for this election.",
         by_peers: true,
         read: |params| {
             let [request] = parameters(params)?;
@@ -64,10 +66,10 @@ const METHODS: &[Method] = &[
     },
     Method {
         name: "install_snapshot_rpc",
-        signature: &["struct", "struct"],
+        signatures: &[&["struct", "struct"]],
         help: "Raft's InstallSnapshot (figure 13 of the paper), for nodes only. \
-               {term, leader_id, last_included_index, last_included_term, offset, data, done} \
-               gives {term, installed} and, while parts are missing, next_offset. data is base64.",
+               {term, leader_id, last_included_index, last_included_term, configuration, offset, \
+               data, done} gives {term, installed} and, while parts are missing, next_offset. data is base64.",
         by_peers: true,
         read: |params| {
             let [request] = parameters(params)?;
@@ -77,7 +79,7 @@ const METHODS: &[Method] = &[
     },
     Method {
         name: "forward_rpc",
-        signature: &["struct", "struct"],
+        signatures: &[&["struct", "struct"]],
         help: "A follower's commands for the leader, for nodes only. \
                {sender_id, commands: [{client, serial, command}]} gives {term, index}, the place \
                of the first one in the leader's log, or {leader} when nothing was appended.",
@@ -88,8 +90,34 @@ const METHODS: &[Method] = &[
         },
     },
     Method {
+        name: "timeout_now_rpc",
+        signatures: &[&["struct", "struct"]],
+        help: "Leadership transfer (section 3.10 of the dissertation), for nodes only: start an \
+               election at once. {term, leader_id} gives {term, campaigns}.",
+        by_peers: true,
+        read: |params| {
+            let [request] = parameters(params)?;
+            let request = codec::decode_timeout_now(request)?;
+            Ok(question(Question::Raft(Request::TimeoutNow(request))))
+        },
+    },
+    Method {
+        name: "errand_rpc",
+        signatures: &[&["struct", "struct"]],
+        help: "What a follower asks of the leader on a client's behalf and what is no command, for \
+               nodes only. {sender_id, errand} with errand \"change\" (and add, promote, remove), \
+               \"transfer\" (and to) or \"read\" gives {term, index}, {term}, or {read_index}; \
+               {leader} where this node does not lead, {refused} where it cannot be done.",
+        by_peers: true,
+        read: |params| {
+            let [errand] = parameters(params)?;
+            let (sender_id, errand) = codec::decode_errand(errand)?;
+            Ok(question(Question::Errand { sender_id, errand }))
+        },
+    },
+    Method {
         name: "submit_rpc",
-        signature: &["struct", "string", "int", "string"],
+        signatures: &[&["struct", "string", "int", "string"]],
         help: "submit_rpc(client, serial, command): applies a command, such as \"attack 3\", \
                exactly once, and returns {index, term, outcome} when it is applied. client is a \
                name of your own, 1 to 64 characters; serial numbers your commands. Sent again \
@@ -110,7 +138,7 @@ const METHODS: &[Method] = &[
     },
     Method {
         name: "game.attack",
-        signature: &["struct", "int"],
+        signatures: &[&["struct", "int"]],
         help: "game.attack(player): attacks a player in this node's name and returns \
                {index, term, outcome} when it is applied. Not exactly once: a library that sends \
                a request again when the reply is lost, as Python's xmlrpc.client does, attacks \
@@ -123,19 +151,39 @@ const METHODS: &[Method] = &[
     },
     Method {
         name: "game.state",
-        signature: &["struct"],
+        signatures: &[&["struct"], &["struct", "struct"]],
         help: "game.state(): the board as this node has it: {players: [{id, name, hp, alive}], \
                index, digest}. index is the last entry applied, digest identifies the whole \
-               history up to it.",
+               history up to it. game.state({\"stale\": \
+               false}) is linearizable: it shows all that was applied anywhere before it was \
+               asked; it waits for a majority, at most 5 s.",
+        by_peers: false,
+        read: |params| {
+            let stale = match params {
+                [] => true,
+                _ => {
+                    let [options] = parameters(params)?;
+                    codec::decode_stale(options)?
+                }
+            };
+            Ok(question(Question::State { stale }))
+        },
+    },
+    Method {
+        name: "game.board",
+        signatures: &[&["struct"]],
+        help: "game.board(): who stands where, as this node has it: {size, players: [{id, name, \
+               square}], ruins: [{id, name, square}], index, digest}. A square is [column, row], \
+               both from 0 to size - 1. A ruin is what is left of a player who has left for good.",
         by_peers: false,
         read: |params| {
             let [] = parameters(params)?;
-            Ok(question(Question::State))
+            Ok(question(Question::Board))
         },
     },
     Method {
         name: "cluster.status",
-        signature: &["struct"],
+        signatures: &[&["struct"]],
         help: "cluster.status(): how this node stands: {id, name, role, term, leader, \
                commit_index, last_applied, last_index, digest, peers: [{id, name, address, \
                match_index, next_index, rtt_ms}]}. leader is nil while none is known; \
@@ -147,8 +195,86 @@ const METHODS: &[Method] = &[
         },
     },
     Method {
+        name: "cluster.members",
+        signatures: &[&["struct"]],
+        help: "cluster.members(): who belongs to the cluster, as this node knows it: {cluster, id, \
+               leader, term, index, committed, joint, members: [{id, name, address, standing, \
+               match_index}], heartbeat_ms, election_timeout_ms, snapshot_entries}. standing is \
+               voter, learner, or, while voters change, incoming or outgoing.",
+        by_peers: false,
+        read: |params| {
+            let [] = parameters(params)?;
+            Ok(question(Question::Members))
+        },
+    },
+    Method {
+        name: "cluster.add",
+        signatures: &[
+            &["struct", "array"],
+            &["struct", "struct"],
+            &["struct", "int", "string", "string"],
+        ],
+        help: "cluster.add([{id, name, address}, ...]), or one such struct, or cluster.add(id, \
+               name, address): makes nodes members, all or none. They begin as learners, which \
+               get the log and do not vote. Returns cluster.members() when it is done. Not \
+               exactly once: sent again, it is refused, because they are members already.",
+        by_peers: false,
+        read: |params| change(codec::decode_added(params)?, &[], &[]),
+    },
+    Method {
+        name: "cluster.promote",
+        signatures: &[
+            &["struct", "int"],
+            &["struct", "array"],
+            &["struct", "array", "array"],
+        ],
+        help: "cluster.promote(id), or cluster.promote([ids]): makes learners voters, once they \
+               have caught up. cluster.promote([ids], [others]) removes others in the same step: \
+               a replacement. Returns cluster.members() when it is done.",
+        by_peers: false,
+        read: |params| match params {
+            [ids, others] => change(
+                Default::default(),
+                &codec::decode_ids(ids)?,
+                &codec::decode_ids(others)?,
+            ),
+            _ => {
+                let [ids] = parameters(params)?;
+                change(Default::default(), &codec::decode_ids(ids)?, &[])
+            }
+        },
+    },
+    Method {
+        name: "cluster.remove",
+        signatures: &[&["struct", "int"], &["struct", "array"]],
+        help: "cluster.remove(id), or cluster.remove([ids]): members leave, all or none. The last \
+               voter cannot. Returns cluster.members() when it is done.",
+        by_peers: false,
+        read: |params| {
+            let [ids] = parameters(params)?;
+            change(Default::default(), &[], &codec::decode_ids(ids)?)
+        },
+    },
+    Method {
+        name: "cluster.transfer",
+        signatures: &[&["struct"], &["struct", "int"]],
+        help: "cluster.transfer(id): hands the leadership over to that voter; cluster.transfer(): \
+               to whoever lags behind least. Returns {leader, term} when another node leads.",
+        by_peers: false,
+        read: |params| {
+            let to = match params {
+                [] => None,
+                _ => {
+                    let [to] = parameters(params)?;
+                    Some(decode_number(to, "id")?)
+                }
+            };
+            Ok(question(Question::Do(Errand::Transfer(to))))
+        },
+    },
+    Method {
         name: "system.listMethods",
-        signature: &["array"],
+        signatures: &[&["array"]],
         help: "system.listMethods(): the names of all methods.",
         by_peers: false,
         read: |params| {
@@ -159,7 +285,7 @@ const METHODS: &[Method] = &[
     },
     Method {
         name: "system.methodHelp",
-        signature: &["string", "string"],
+        signatures: &[&["string", "string"]],
         help: "system.methodHelp(name): what a method does.",
         by_peers: false,
         read: |params| {
@@ -169,15 +295,16 @@ const METHODS: &[Method] = &[
     },
     Method {
         name: "system.methodSignature",
-        signature: &["array", "string"],
+        signatures: &[&["array", "string"]],
         help: "system.methodSignature(name): the method's signatures, each an array of type \
                names: the result's, then the parameters'.",
         by_peers: false,
         read: |params| {
             let [name] = parameters(params)?;
-            let types = named(name)?.signature.iter().map(|name| string(name));
-            let signature = Value::Array(types.collect());
-            Ok(Asked::Known(Value::Array(vec![signature])))
+            let types = |types: &&[&str]| types.iter().map(|name| string(name)).collect();
+            let signatures = named(name)?.signatures.iter();
+            let signatures = signatures.map(|signature| Value::Array(types(signature)));
+            Ok(Asked::Known(Value::Array(signatures.collect())))
         },
     },
 ];
@@ -224,8 +351,15 @@ pub fn method_and_params(request: &PeerRequest) -> (&'static str, Vec<Value>) {
             "install_snapshot_rpc",
             vec![codec::install_snapshot(request)],
         ),
+        PeerRequest::Raft(Request::TimeoutNow(request)) => {
+            ("timeout_now_rpc", vec![codec::timeout_now(request)])
+        }
         PeerRequest::Forward(forward) => ("forward_rpc", vec![codec::forward(forward)]),
+        PeerRequest::Errand { sender_id, errand } => {
+            ("errand_rpc", vec![codec::errand(*sender_id, errand)])
+        }
         PeerRequest::Status => ("cluster.status", vec![]),
+        PeerRequest::Members => ("cluster.members", vec![]),
     }
 }
 
@@ -238,10 +372,16 @@ pub enum ReplyKind {
     RequestVote,
     /// To InstallSnapshot.
     InstallSnapshot,
+    /// To TimeoutNow.
+    TimeoutNow,
     /// To a forward.
     Forward,
     /// To a status call.
     Status,
+    /// To a question about the members.
+    Members,
+    /// To an errand.
+    Errand,
 }
 
 impl ReplyKind {
@@ -251,8 +391,11 @@ impl ReplyKind {
             PeerRequest::Raft(Request::AppendEntries(_)) => ReplyKind::AppendEntries,
             PeerRequest::Raft(Request::RequestVote(_)) => ReplyKind::RequestVote,
             PeerRequest::Raft(Request::InstallSnapshot(_)) => ReplyKind::InstallSnapshot,
+            PeerRequest::Raft(Request::TimeoutNow(_)) => ReplyKind::TimeoutNow,
             PeerRequest::Forward(_) => ReplyKind::Forward,
             PeerRequest::Status => ReplyKind::Status,
+            PeerRequest::Members => ReplyKind::Members,
+            PeerRequest::Errand { .. } => ReplyKind::Errand,
         }
     }
 }
@@ -269,6 +412,11 @@ pub fn decode_reply(kind: ReplyKind, value: &Value) -> Result<PeerReply, Fault> 
         ReplyKind::InstallSnapshot => PeerReply::Raft(Reply::InstallSnapshot(
             codec::decode_install_snapshot_reply(value)?,
         )),
+        ReplyKind::TimeoutNow => {
+            PeerReply::Raft(Reply::TimeoutNow(codec::decode_timeout_now_reply(value)?))
+        }
+        ReplyKind::Members => PeerReply::Members(codec::decode_members(value)?),
+        ReplyKind::Errand => PeerReply::Errand(codec::decode_errand_reply(value)?),
         ReplyKind::Forward => PeerReply::Forward(codec::decode_forward_reply(value)?),
         ReplyKind::Status => PeerReply::Status(codec::decode_status(value)?),
     })
@@ -279,9 +427,14 @@ fn response(response: Response) -> Value {
         Response::Raft(Reply::AppendEntries(reply)) => codec::append_entries_reply(&reply),
         Response::Raft(Reply::RequestVote(reply)) => codec::request_vote_reply(&reply),
         Response::Raft(Reply::InstallSnapshot(reply)) => codec::install_snapshot_reply(&reply),
+        Response::Raft(Reply::TimeoutNow(reply)) => codec::timeout_now_reply(&reply),
+        Response::Members(members) => codec::members(&members),
+        Response::Leads { leader, term } => codec::leads(leader, term),
+        Response::Errand(reply) => codec::errand_reply(&reply),
         Response::Forward(reply) => codec::forward_reply(&reply),
         Response::Applied(answer) => codec::answer(&answer),
         Response::State(state) => codec::state(&state),
+        Response::Board(state) => codec::board(&state),
         Response::Status(status) => codec::status(&status),
     }
 }
@@ -294,9 +447,22 @@ fn fault(refusal: Refusal) -> Fault {
         | Refusal::OutcomeUnknown
         | Refusal::SerialTooOld
         | Refusal::Full
+        | Refusal::NotDone(_)
+        | Refusal::ChangeUnknown
+        | Refusal::NotConfirmed
         | Refusal::DiskFull => Fault::APPLICATION,
     };
     Fault::new(code, refusal.to_string())
+}
+
+/// A change of the members.
+fn change(add: codec::Added, promote: &[u64], remove: &[u64]) -> Result<Asked, Fault> {
+    let change = Change {
+        add,
+        promote: promote.iter().copied().collect(),
+        remove: remove.iter().copied().collect(),
+    };
+    Ok(question(Question::Do(Errand::Change(change))))
 }
 
 fn question(question: Question) -> Asked {

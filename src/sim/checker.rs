@@ -10,16 +10,21 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::command::Command;
 use crate::game::Game;
 use crate::machine::{Answer, Order, Session, StateMachine, WINDOW, chain};
 use crate::node::driver::Driver;
-use crate::raft::{AppendOutcome, InstallOutcome, NodeId, Payload, Reply, RoleName};
+use crate::node::event::State;
+use crate::raft::{
+    AppendOutcome, Configuration, InstallOutcome, NodeId, Payload, Raft, Reply, RoleName, Standing,
+};
 use crate::snapshot::Document;
 use crate::storage::Memory;
 
 use super::disk::Disk;
+use super::markers::{Marker, Markers};
 
 /// A rule that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +61,16 @@ pub struct Checker {
     digest: String,
     /// How many snapshots took the place of a node's state.
     installs: u64,
+    /// Who belonged to the cluster when it began.
+    founders: Arc<Configuration>,
+    /// The committed configurations, by the index of their entries.
+    configurations: BTreeMap<u64, Arc<Configuration>>,
+    /// The latest index that anybody has been told of: whatever is asked from now on must see it.
+    told: u64,
+    /// What had been told when a command was first asked for.
+    asked: BTreeMap<(String, u64), u64>,
+    /// What happened.
+    pub markers: Markers,
 }
 
 /// A committed entry.
@@ -72,7 +87,7 @@ struct Line {
     text: String,
     digest: String,
     /// The board after it.
-    hp: Vec<u32>,
+    board: Game,
 }
 
 /// What an agreeing reply would say is on the disk of whoever agrees.
@@ -94,6 +109,8 @@ struct Seen {
     role: Option<RoleName>,
     /// Terms of the log, from index 1.
     log: Vec<u64>,
+    /// The configuration that counted, and its index.
+    configured: (u64, Arc<Configuration>),
     /// Index of the last order recorded, or covered by a snapshot.
     recorded: u64,
     /// Last index of its snapshot.
@@ -108,8 +125,8 @@ fn violated(invariant: &'static str, detail: impl Into<String>) -> Violation {
 }
 
 impl Checker {
-    /// A run that starts with this board.
-    pub fn new(model: Game) -> Checker {
+    /// A run that starts with this board and these members.
+    pub fn new(model: Game, founders: Configuration) -> Checker {
         Checker {
             leaders: BTreeMap::new(),
             entries: BTreeMap::new(),
@@ -124,7 +141,33 @@ impl Checker {
             model,
             digest: crate::machine::FIRST_DIGEST.to_string(),
             installs: 0,
+            founders: Arc::new(founders),
+            configurations: BTreeMap::new(),
+            told: 0,
+            asked: BTreeMap::new(),
+            markers: Markers::default(),
         }
+    }
+
+    /// The configuration that was committed last, and its index.
+    pub fn configuration(&self) -> (u64, &Arc<Configuration>) {
+        let last = self.configurations.last_key_value();
+        last.map_or((0, &self.founders), |(index, c)| (*index, c))
+    }
+
+    /// How many configurations have been committed after the first.
+    pub fn changes(&self) -> u64 {
+        (self.configurations.len() as u64).saturating_sub(1)
+    }
+
+    /// The one that counted after that committed entry.
+    fn configuration_at(&self, index: u64) -> &Arc<Configuration> {
+        let last = self.configurations.range(..=index).next_back();
+        last.map_or(&self.founders, |(_, c)| c)
+    }
+
+    fn mark(&mut self, marker: Marker) {
+        self.markers.mark(marker);
     }
 
     /// How many entries are committed.
@@ -151,7 +194,7 @@ impl Checker {
     pub fn started<T>(&mut self, driver: &Driver<T>) -> Checked {
         let id = driver.raft().id();
         let covered = driver.machine().last_applied();
-        if driver.raft().voters().len() == 1 {
+        if driver.raft().configuration().voters().count() == 1 {
             // A lone node leads before its term is saved. What it then loses, nobody has seen, and
             // it may have the same term again.
             let saved = driver.raft().current_term();
@@ -161,6 +204,9 @@ impl Checker {
         let seen = self.nodes.entry(id).or_default();
         seen.commit_index = covered;
         seen.recorded = covered;
+        if covered > 0 {
+            self.mark(Marker::StartFromSnapshot);
+        }
         self.snapshot(driver)?;
         let log = self.committed[..covered as usize].iter();
         let log = log.map(|entry| entry.term).collect();
@@ -196,14 +242,20 @@ impl Checker {
             Ok(document) => document,
             Err(why) => return differs(format!("node {id}: {snapshot:?}: {why}")),
         };
-        let Some(Line { digest, hp, .. }) = self.lines.get(index as usize - 1) else {
+        let Some(Line { digest, board, .. }) = self.lines.get(index as usize - 1) else {
             return differs(format!("node {id}: nobody has applied {index} yet"));
         };
-        let servers = document.servers.iter().map(|server| server.hp);
-        if document.digest != *digest || !servers.eq(hp.iter().copied()) {
+        if document.digest != *digest || document.game != *board {
             return differs(format!(
-                "node {id}, index {index}: {} {:?}, expected {digest} {hp:?}",
-                document.digest, document.servers
+                "node {id}, index {index}: {} {:?}, expected {digest} {board:?}",
+                document.digest, document.game
+            ));
+        }
+        if document.configuration != *self.configuration_at(index) {
+            return differs(format!(
+                "node {id}, index {index}: {}, expected {}",
+                document.configuration,
+                self.configuration_at(index)
             ));
         }
         let sessions = self.sessions_at(index);
@@ -262,15 +314,36 @@ impl Checker {
         }
         // What a snapshot covers is applied at once, and not recorded.
         let covered = raft.snapshot().map_or(0, |s| s.last_index);
-        if covered > seen.recorded {
+        let has_more = seen.snapshot < covered;
+        let is_installed = covered > seen.recorded;
+        let begins_anew = is_installed && (seen.log.len() as u64) > covered;
+        let is_joiner = is_installed && seen.recorded == 0 && !self.founders.contains(id);
+        if is_installed {
             seen.recorded = covered;
             self.installs += 1;
         }
+        let (role_before, term_before) = (seen.role, seen.term);
+        for (happened, marker) in [
+            (has_more && !is_installed, Marker::SnapshotTaken),
+            (is_installed, Marker::SnapshotInstalled),
+            (
+                begins_anew && raft.log().last_index() == covered,
+                Marker::SnapshotOverConflict,
+            ),
+            (is_joiner, Marker::JoinerFromSnapshot),
+        ] {
+            if happened {
+                self.mark(marker);
+            }
+        }
+        self.role(raft, role_before, term_before);
+        let seen = self.nodes.entry(id).or_default();
         let led_before = seen.role == Some(RoleName::Leader) && seen.term == term;
         let committed_before = seen.commit_index;
         self.snapshot(driver)?;
         self.log(driver, led_before)?;
         self.commits(driver, committed_before)?;
+        self.configured(raft)?;
         if raft.role() == RoleName::Leader && !led_before {
             self.leader(driver)?;
         }
@@ -278,6 +351,75 @@ impl Checker {
         seen.term = term;
         seen.commit_index = commit_index;
         seen.role = Some(raft.role());
+        Ok(())
+    }
+
+    /// What a change of role shows.
+    fn role(&mut self, raft: &Raft, before: Option<RoleName>, term_before: u64) {
+        let (role, term) = (raft.role(), raft.current_term());
+        let is_candidate = role == RoleName::Candidate;
+        let was = |role| before == Some(role);
+        if was(RoleName::Leader) && role != RoleName::Leader {
+            let is_out = !raft.is_voter();
+            self.mark(match term > term_before {
+                true => Marker::StepsDownForTerm,
+                false if is_out => Marker::LeaderRemoved,
+                false => Marker::StepsDownForQuorum,
+            });
+        }
+        if was(RoleName::Candidate) && is_candidate && term == term_before + 1 {
+            self.mark(Marker::ElectionFails);
+        }
+        if is_candidate && !was(RoleName::Candidate) && self.is_removed(raft.id()) {
+            self.mark(Marker::RemovedCampaigns);
+        }
+    }
+
+    /// Whether it was a member once and is none any more.
+    pub fn is_removed(&self, id: NodeId) -> bool {
+        let (_, configuration) = self.configuration();
+        let mut earlier = self.configurations.values();
+        !configuration.contains(id)
+            && (self.founders.contains(id) || earlier.any(|c| c.contains(id)))
+    }
+
+    /// The latest configuration in a log counts, committed or not (section 6).
+    fn configured(&mut self, raft: &Raft) -> Checked {
+        let id = raft.id();
+        let mut entries = raft.log().from(1).iter().rev();
+        let latest = entries.find_map(|entry| Some((entry.index, entry.payload.configuration()?)));
+        let covered = raft.snapshot().map(|s| (s.last_index, &s.configuration));
+        let expected = match (latest, covered) {
+            // A tail is kept before the snapshot's end.
+            (Some((index, _)), Some((covered, configuration))) if index <= covered => configuration,
+            (Some((_, latest)), _) => latest,
+            (None, Some((_, configuration))) => configuration,
+            (None, None) if self.founders.contains(id) => &self.founders,
+            (None, None) => &Arc::default(),
+        };
+        if **raft.configuration() != **expected {
+            return Err(violated(
+                "the latest configuration in a log counts",
+                format!("node {id}: {}, expected {expected}", raft.configuration()),
+            ));
+        }
+        let (index, configuration) = (raft.configured_at(), raft.configuration());
+        let is_out = index <= raft.commit_index() && !configuration.is_voter(id);
+        if raft.role() == RoleName::Leader && is_out {
+            return Err(violated(
+                "a leader that the members have left out steps down",
+                format!("node {id} leads {configuration}, committed at {index}"),
+            ));
+        }
+        let now = (raft.configured_at(), raft.configuration().clone());
+        let seen = self.nodes.entry(id).or_default();
+        let before = std::mem::replace(&mut seen.configured, now.clone());
+        if now.0 < before.0 {
+            self.mark(Marker::ConfigurationOverwritten);
+            if before.1.is_joint() {
+                self.mark(Marker::JointOverwritten);
+            }
+        }
         Ok(())
     }
 
@@ -321,6 +463,7 @@ impl Checker {
                 format!("node {id} changed its log after index {same}, committed to {committed}"),
             ));
         }
+        let is_cut = same < seen.len();
         if is_leader && same < seen.len() {
             return Err(violated(
                 "leader append-only",
@@ -328,7 +471,31 @@ impl Checker {
             ));
         }
         seen.truncate(same);
+        if is_cut {
+            self.markers.mark(Marker::Overwritten);
+        }
         for entry in log.from(same as u64 + 1) {
+            if is_leader && let Payload::Configuration(changed) = &entry.payload {
+                let before = log.from(1).iter().rev().filter(|e| e.index < entry.index);
+                let mut before = before.filter_map(|e| Some((e.index, e.payload.configuration()?)));
+                // Without one, a snapshot stands for it, and that is committed.
+                if let Some((index, previous)) = before.next() {
+                    let follows = previous.is_joint() && previous.left() == **changed;
+                    let is_done = index <= raft.commit_index();
+                    let is_known = log.term_at(raft.commit_index()) == Some(raft.current_term());
+                    if !is_done || !is_known || (previous.is_joint() && !follows) {
+                        return Err(violated(
+                            "one change of the members at a time",
+                            format!(
+                                "leader {id} appends {changed} at {} after {previous} at {index}, \
+                                 committed to {}",
+                                entry.index,
+                                raft.commit_index()
+                            ),
+                        ));
+                    }
+                }
+            }
             let before = seen.last().copied().unwrap_or(0);
             seen.push(entry.term);
             let known = self
@@ -389,6 +556,14 @@ impl Checker {
                             ),
                         ));
                     }
+                    if entry.term < raft.current_term() && raft.role() == RoleName::Leader {
+                        self.markers.mark(Marker::OldTermCommitted);
+                    }
+                    if let Some(configuration) = entry.payload.configuration() {
+                        let configuration = configuration.clone();
+                        self.changed(&configuration, entry.term < raft.current_term());
+                        self.configurations.insert(index, configuration);
+                    }
                     self.committed.push(Committed {
                         term: entry.term,
                         payload: entry.payload.clone(),
@@ -400,25 +575,101 @@ impl Checker {
         Ok(())
     }
 
-    /// A leader has committed something: an entry of its own term (5.4.2) that a majority has on
-    /// disk.
+    /// A configuration has been committed.
+    fn changed(&mut self, now: &Configuration, of_a_predecessor: bool) {
+        let (_, before) = self.configuration();
+        let before = before.clone();
+        let stands = |c: &Configuration, standing| {
+            let members = c
+                .members()
+                .iter()
+                .filter(move |(_, m)| m.standing == standing);
+            members.map(|(&id, _)| id).collect::<BTreeSet<_>>()
+        };
+        let (incoming, outgoing) = (
+            stands(now, Standing::Incoming),
+            stands(now, Standing::Outgoing),
+        );
+        let has_come = |id: &NodeId| before.standing(*id) == Some(Standing::Incoming);
+        let has_gone = |id: &NodeId| !now.contains(*id);
+        for (happened, marker) in [
+            (
+                stands(now, Standing::Learner)
+                    .iter()
+                    .any(|id| !before.contains(*id)),
+                Marker::LearnerAdded,
+            ),
+            (now.is_joint(), Marker::Joint),
+            (
+                !incoming.is_empty() && !outgoing.is_empty(),
+                Marker::Replaced,
+            ),
+            (
+                before.is_joint() && now.voters().any(|id| has_come(&id)),
+                Marker::Promoted,
+            ),
+            (
+                before.is_joint() && before.voters().any(|id| has_gone(&id)),
+                Marker::Removed,
+            ),
+            (now.is_joint() && of_a_predecessor, Marker::JointFinished),
+        ] {
+            if happened {
+                self.mark(marker);
+            }
+        }
+    }
+
+    /// A leader has committed something: an entry of its own term (5.4.2) that a majority of the
+    /// voters has on disk, and in a joint configuration a majority of the old and one of the new.
+    /// `last_index` is where its log ended before the step.
     pub fn commitment<'a, T>(
         &self,
         driver: &Driver<T>,
-        disks: impl ExactSizeIterator<Item = &'a Memory>,
+        last_index: u64,
+        disk: impl Fn(NodeId) -> Option<&'a Memory>,
     ) -> Checked {
         let raft = driver.raft();
-        let (index, nodes) = (raft.commit_index(), disks.len());
+        let index = raft.commit_index();
         let term = raft.log().term_at(index);
-        let holders = disks.filter(|disk| disk.has(index, term)).count();
-        if term == Some(raft.current_term()) && 2 * holders > nodes {
+        // What the step has appended counts after it, but for a C_new, see below.
+        let mut entries = raft.log().from(1).iter().rev();
+        let latest = entries.find_map(|entry| {
+            let configuration = entry.payload.configuration()?;
+            (entry.index <= last_index).then_some((entry.index, configuration))
+        });
+        let (since, configuration) = match (latest, raft.snapshot()) {
+            (Some(latest), _) => latest,
+            (None, Some(snapshot)) => (snapshot.last_index, &snapshot.configuration),
+            (None, None) => (0, &self.founders),
+        };
+        let has = |id: NodeId, index: u64| {
+            let term = raft.log().term_at(index);
+            disk(id).is_some_and(|disk| disk.has(index, term))
+        };
+        let majority = |voters: Vec<NodeId>, index: u64| {
+            2 * voters.iter().filter(|id| has(**id, index)).count() > voters.len()
+        };
+        let (old, new): (Vec<NodeId>, Vec<NodeId>) = (
+            configuration.old_voters().collect(),
+            configuration.new_voters().collect(),
+        );
+        let both = |index| majority(old.clone(), index) && majority(new.clone(), index);
+        // Once C_old,new is committed, C_new is in the log and counts, also for what lies between.
+        let after_joint = configuration.is_joint() && since <= index && both(since);
+        let decided = both(index) || (after_joint && majority(new.clone(), index));
+        if term == Some(raft.current_term()) && decided {
             return Ok(());
         }
+        let holders: Vec<NodeId> = configuration
+            .voters()
+            .filter(|id| has(*id, index))
+            .collect();
         Err(violated(
             "a leader commits what is of its term and on a majority's disks",
             format!(
-                "node {} committed {index} of term {term:?} in term {}; {holders} of {nodes} have \
-                 saved it",
+                "node {} committed {index} of term {term:?} in term {}; of {configuration}, \
+                 {holders:?} have saved it",
                 raft.id(),
                 raft.current_term()
             ),
@@ -429,6 +680,7 @@ impl Checker {
     fn leader<T>(&mut self, driver: &Driver<T>) -> Checked {
         let raft = driver.raft();
         let (id, term) = (raft.id(), raft.current_term());
+        self.mark(Marker::Elected);
         let log = &self.nodes.entry(id).or_default().log;
         let (leader, _) = *self
             .leaders
@@ -470,6 +722,15 @@ impl Checker {
             return promise(format!("node {node} speaks of term {} first", reply.term()));
         }
         match reply {
+            Reply::RequestVote(vote) if !vote.vote_granted => self.mark(Marker::VoteRefused),
+            Reply::AppendEntries(append) => match append.outcome {
+                AppendOutcome::Conflict { term: Some(_), .. } => self.mark(Marker::ConflictInTerm),
+                AppendOutcome::Conflict { .. } => self.mark(Marker::LogTooShort),
+                AppendOutcome::Matched(_) => {}
+            },
+            _ => {}
+        }
+        match reply {
             Reply::RequestVote(vote)
                 if vote.vote_granted && !matches!(verifies, Some(Verifies::PreVote)) =>
             {
@@ -501,9 +762,20 @@ impl Checker {
                     return promise(format!("node {node} has not saved the snapshot of {index}"));
                 }
             }
-            Reply::RequestVote(_) => {}
+            Reply::RequestVote(_) | Reply::TimeoutNow(_) => {}
         }
         Ok(())
+    }
+
+    /// A leader's request leaves: nobody hears of a term that it could forget and have again.
+    pub fn leader_speaks(&self, node: NodeId, term: u64, disk: &Memory) -> Checked {
+        if disk.hard_state().current_term >= term {
+            return Ok(());
+        }
+        Err(violated(
+            "nothing is promised before it is saved",
+            format!("node {node} leads term {term}, which it has not saved"),
+        ))
     }
 
     /// A candidate or a vote request leaves: its own vote counts too.
@@ -574,12 +846,7 @@ impl Checker {
         self.lines.push(Line {
             text: line,
             digest: self.digest.clone(),
-            hp: self
-                .model
-                .players()
-                .iter()
-                .map(|player| player.hp)
-                .collect(),
+            board: self.model.clone(),
         });
         Ok(())
     }
@@ -600,15 +867,22 @@ impl Checker {
     /// What the model says of the entry.
     fn expected_outcome(&mut self, order: &Order) -> String {
         let Some(identity) = &order.origin else {
+            match &self.committed[order.index as usize - 1].payload {
+                Payload::Founding(configuration) => self.model.configure(configuration, true),
+                Payload::Configuration(configuration) => self.model.configure(configuration, false),
+                Payload::Noop | Payload::Command(_) => {}
+            }
             return "ok".to_string();
         };
         let floor = self.floors.entry(identity.0.clone()).or_default();
         if identity.1 < *floor {
             self.refused.insert(identity.clone());
+            self.markers.mark(Marker::SerialTooOld);
             return "refused: serial too old".to_string();
         }
         *floor = (*floor).max((identity.1 + 1).saturating_sub(WINDOW));
         if let Some(first) = self.applied.get(identity) {
+            self.markers.mark(Marker::Repeated);
             return format!("duplicate of {}", first.index);
         }
         let outcome = self.model.apply(&order.command);
@@ -638,12 +912,62 @@ impl Checker {
             ));
         }
         let identity = (command.client.clone(), command.serial);
+        self.mark(Marker::Answered);
+        // Whatever anybody had been told when the command was first asked for comes before it.
+        if self
+            .asked
+            .get(&identity)
+            .is_some_and(|&told| answer.index <= told)
+        {
+            return Err(violated(
+                "reads and writes are linearizable",
+                format!(
+                    "{command:?} is at {}, and was asked for after {:?} had been told",
+                    answer.index,
+                    self.asked.get(&identity)
+                ),
+            ));
+        }
+        self.told = self.told.max(answer.index);
         match self.applied.get(&identity) {
             Some(first) if first == answer => Ok(()),
             first => Err(violated(
                 "a repeat gets the first answer",
                 format!("{command:?} was answered {answer:?}, the first was {first:?}"),
             )),
+        }
+    }
+
+    /// A command arrives at a node: what had been told by then, the first time.
+    pub fn asks(&mut self, command: &Command) {
+        let identity = (command.client.clone(), command.serial);
+        let told = self.told;
+        self.asked.entry(identity).or_insert(told);
+    }
+
+    /// The latest index that anybody has been told of.
+    pub fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// A linearizable read is answered. It was asked for when `told` had been told.
+    pub fn read(&mut self, state: &State, told: u64) -> Checked {
+        let wrong = |what: String| Err(violated("reads and writes are linearizable", what));
+        if state.index < told {
+            return wrong(format!(
+                "a read shows {}, and was asked for after {told} had been told",
+                state.index
+            ));
+        }
+        self.told = self.told.max(state.index);
+        let Some(line) = (state.index as usize).checked_sub(1) else {
+            return Ok(());
+        };
+        match self.lines.get(line) {
+            Some(line) if line.digest == state.digest && line.board.players() == state.players => {
+                Ok(())
+            }
+            _ => wrong(format!("a read shows {state:?}, which nobody has applied")),
         }
     }
 

@@ -189,7 +189,11 @@ impl Clients {
                 self.answered += 1;
                 false
             }
-            Err(fault) if fault.message.contains("use a new serial") => {
+            // Of no use any more: the serial is too old, or the player has gone.
+            Err(fault)
+                if fault.message.contains("use a new serial")
+                    || fault.code == Fault::WRONG_PARAMETERS =>
+            {
                 self.clients[attempt.client].wanted.remove(&serial);
                 false
             }

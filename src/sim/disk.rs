@@ -96,6 +96,26 @@ impl Disk {
         self.durable.has(index, Some(term)) || self.held.contains(&(index, term))
     }
 
+    /// Whether a save is under way.
+    pub fn is_saving(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// How many saves have been handed over and are not finished.
+    pub fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether room has been taken away.
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Whether a bit has flipped.
+    pub fn has_flipped(&self) -> bool {
+        self.flipped.is_some()
+    }
+
     /// Takes a save; it is durable when `finish` says so.
     pub fn begin(&mut self, number: u64, save: Save) {
         self.pending.push_back((number, save));
@@ -249,7 +269,12 @@ impl Disk {
             fsync: true,
             segment_bytes: self.segment_bytes,
         };
-        let opened = Store::open(self.files.clone(), &identity, options, Document::check);
+        let opened = Store::open(
+            self.files.clone(),
+            &identity,
+            options,
+            Document::read_snapshot,
+        );
         let has_fallen = falls && self.files.operations() > before + at;
         self.files.plan(None);
         match opened {

@@ -135,6 +135,39 @@ impl Network {
         }
     }
 
+    /// Cuts links so that at least one node can still talk to a majority, both ways.
+    pub fn half_connect(&mut self, nodes: &[NodeId], rng: &mut Xoshiro256PlusPlus) -> &'static str {
+        self.heal();
+        let mut nodes = nodes.to_vec();
+        for i in (1..nodes.len()).rev() {
+            nodes.swap(i, (rng.next_u64() % (i as u64 + 1)) as usize);
+        }
+        match rng.random_range(0..4) {
+            0 => {
+                for &to in &nodes[1..] {
+                    self.cut.insert((nodes[0], to));
+                }
+                "mute"
+            }
+            1 => {
+                for &from in &nodes[1..] {
+                    self.cut.insert((from, nodes[0]));
+                }
+                "deaf"
+            }
+            2 => {
+                self.cut.insert((nodes[0], nodes[1]));
+                "one-way"
+            }
+            _ => {
+                let (_, rest) = nodes.split_at(1);
+                let half = rest.len() / 2;
+                self.separate(&rest[..half], &rest[half..]);
+                "bridge"
+            }
+        }
+    }
+
     /// Leaves a node with less than half of the others.
     pub fn strand(&mut self, node: NodeId, nodes: &[NodeId], rng: &mut Xoshiro256PlusPlus) {
         self.heal();

@@ -17,7 +17,22 @@ macro_rules! say {
 }
 
 /// Every mistake that is planted, and so must be caught.
-const BUGS: [Bug; 39] = [
+const BUGS: [Bug; 54] = [
+    Bug::TermSentUnsaved,
+    Bug::VoteDespiteLeader,
+    Bug::LeadsAlone,
+    Bug::SingleMajority,
+    Bug::ConfigurationWhenApplied,
+    Bug::ConfigurationKept,
+    Bug::ChangeTooEarly,
+    Bug::ChangeTwice,
+    Bug::RemovedLeads,
+    Bug::OnlyVotersVote,
+    Bug::ReadUnconfirmed,
+    Bug::ReadInOldRound,
+    Bug::ReadTooEarly,
+    Bug::ReadBeforeApplied,
+    Bug::HandedOverTooEarly,
     Bug::VoteTwice,
     Bug::LogIgnored,
     Bug::IndexBeforeTerm,
@@ -82,6 +97,11 @@ fn two_thousand_seeds_break_no_rule() {
     assert_eq!(summary.runs, 2_000);
     // A simulator that nothing happens in finds nothing either.
     assert!(summary.committed > 20 * summary.runs && summary.elections > 2 * summary.runs);
+    // A hundred in 20,000 runs.
+    let rare = Marker::ALL.iter().filter(|&&m| summary.markers.count(m) < 10);
+    let rare: Vec<&str> = rare.map(|marker| marker.text()).collect();
+    assert!(rare.is_empty(), "{rare:?}");
+    assert!(Marker::ALL.len() >= 40);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! happen to a driver, carries the driver's actions out (each of them perhaps the last before a
 //! crash), and has the checker look at the result.
 
+mod admin;
 mod faults;
 mod messages;
 mod nodes;
@@ -16,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::game::Game;
 use crate::node::driver::Driver;
-use crate::raft::{CallId, NodeId, RoleName};
+use crate::raft::{CallId, Configuration, Member, NodeId, RoleName, Standing};
 use crate::rpc::codec;
 use crate::rpc::methods::ReplyKind;
 use crate::trace::Recorder;
@@ -24,6 +25,7 @@ use crate::trace::Recorder;
 use super::checker::{Checker, Verifies, Violation};
 use super::clients::{Attempt, Clients};
 use super::disk::Disk;
+use super::markers::Marker;
 use super::network::{Network, Weather};
 use super::{ELECTION_TIMEOUT, Options, Report};
 
@@ -46,6 +48,13 @@ const LONGEST_DELAY: u64 = 10 * ELECTION_TIMEOUT.1;
 enum Token {
     Peer(Exchange),
     Client(Attempt),
+    /// A linearizable read, and what had been told when it was asked for.
+    Reader {
+        number: u64,
+        told: u64,
+    },
+    /// A change of the members, or a transfer.
+    Admin(u64),
 }
 
 /// One request and its reply on their way.
@@ -57,6 +66,8 @@ struct Exchange {
     to: NodeId,
     call: CallId,
     kind: ReplyKind,
+    /// The term of a candidate that asks for a vote in earnest.
+    candidacy: Option<u64>,
     /// What an agreeing reply would say is on the peer's disk.
     verifies: Option<Verifies>,
     /// The network made no second copy of the request. HTTP never does, and a node relies on it
@@ -91,6 +102,12 @@ enum Happening {
     Answer(Attempt, Vec<u8>),
     /// A client stops waiting.
     GiveUp(Attempt),
+    /// Somebody's question how things stand arrives at a node.
+    Read(NodeId, u64, Vec<u8>),
+    /// The administrator acts.
+    Administer,
+    /// What the administrator wants arrives at a node.
+    Manage(NodeId, u64, Vec<u8>),
     /// A fault begins, or ends.
     Fault,
     Heal,
@@ -100,6 +117,10 @@ enum Happening {
 }
 
 struct Node {
+    /// It was told at its start who the members are.
+    founder: bool,
+    /// It is none any more, and will not be started again.
+    is_gone: bool,
     disk: Disk,
     /// `None` while the node is down.
     driver: Option<Driver<Token>>,
@@ -115,6 +136,24 @@ struct Node {
     calls: BTreeSet<CallId>,
     /// Clients' questions that have not been answered, and since when.
     asked: BTreeMap<(usize, u64), u64>,
+}
+
+impl Node {
+    fn new(id: NodeId, segment_bytes: u64, founder: bool) -> Node {
+        Node {
+            founder,
+            is_gone: false,
+            disk: Disk::new(id, segment_bytes),
+            driver: None,
+            life: 0,
+            started_at: 0,
+            paused_until: 0,
+            disk_free_at: 0,
+            wake_at: 0,
+            calls: BTreeSet::new(),
+            asked: BTreeMap::new(),
+        }
+    }
 }
 
 /// From here on, nothing is an excuse.
@@ -162,6 +201,17 @@ pub(super) struct World<'a> {
     max_part_bytes: usize,
     /// A save that fails, in 10,000.
     disk_error: u32,
+    segment_bytes: u64,
+    /// The longest time between two acts of the administrator; 0: there is none.
+    churn: u64,
+    /// The next node's id.
+    next_id: NodeId,
+    /// Numbers reads and what the administrator wants.
+    questions: u64,
+    /// Linearizable reads that were served.
+    reads: u64,
+    /// How far each leader has sent which snapshot to whom.
+    sending: BTreeMap<(NodeId, NodeId), (u64, u64)>,
     faults: u64,
     hash: u64,
     trace: Option<&'a mut dyn FnMut(String)>,
@@ -176,9 +226,12 @@ type Checked = Result<(), Violation>;
 impl<'a> World<'a> {
     pub fn new(options: Options, trace: Option<&'a mut dyn FnMut(String)>) -> World<'a> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(options.seed);
-        let count = options
-            .nodes
-            .unwrap_or_else(|| [3, 5, 7][rng.random_range(0..3)]);
+        let churn = [0, 150, 400, 1_000][rng.random_range(0..4)];
+        // Where members come and go, a cluster may begin small.
+        let count = options.nodes.unwrap_or_else(|| match churn {
+            0 => [3, 5, 7][rng.random_range(0..3)],
+            _ => [1, 2, 3, 3, 5, 5, 7, 7][rng.random_range(0..8)],
+        });
         let weather = Weather::draw(&mut rng);
         let crash_rate = [0, 5, 20, 60][rng.random_range(0..4)];
         let leader_crash_rate = [0, 0, 100, 400][rng.random_range(0..4)];
@@ -203,7 +256,7 @@ impl<'a> World<'a> {
             nodes: BTreeMap::new(),
             network: Network::new(weather, LONGEST_DELAY),
             clients: Clients::new(3, &mut rng),
-            checker: Checker::new(board(count)),
+            checker: Checker::new(board(count), founders(count)),
             is_calm: false,
             peace: None,
             crash_rate,
@@ -217,6 +270,12 @@ impl<'a> World<'a> {
             snapshot_entries,
             max_part_bytes,
             disk_error,
+            segment_bytes,
+            churn,
+            next_id: count + 1,
+            questions: 0,
+            reads: 0,
+            sending: BTreeMap::new(),
             faults: 0,
             hash: 0xcbf2_9ce4_8422_2325,
             trace,
@@ -224,20 +283,7 @@ impl<'a> World<'a> {
             rng,
         };
         for id in 1..=count {
-            simulation.nodes.insert(
-                id,
-                Node {
-                    disk: Disk::new(id, segment_bytes),
-                    driver: None,
-                    life: 0,
-                    started_at: 0,
-                    paused_until: 0,
-                    disk_free_at: 0,
-                    wake_at: 0,
-                    calls: BTreeSet::new(),
-                    asked: BTreeMap::new(),
-                },
-            );
+            simulation.add_node(id, true);
         }
         simulation
     }
@@ -252,12 +298,16 @@ impl<'a> World<'a> {
         }
         let first_fault = self.rng.random_range(100..1_000);
         self.after(first_fault, Happening::Fault);
+        if self.churn > 0 {
+            let first = self.rng.random_range(100..1_000);
+            self.after(first, Happening::Administer);
+        }
         while self.step < self.options.steps {
             self.next()?;
         }
         self.calm()?;
         let calm_since = self.now;
-        while !self.has_leader() {
+        while self.leader().is_none() {
             self.next()?;
             self.within(
                 calm_since,
@@ -268,6 +318,17 @@ impl<'a> World<'a> {
         // The last late message has come, and the last call without an answer has ended.
         while self.now <= calm_since + LEADER_WITHIN + CALL_TIMEOUT {
             self.next()?;
+        }
+        self.retire_the_removed();
+        self.half_connected()?;
+        let calm_since = self.now;
+        while self.leader().is_none() || self.now <= calm_since + CALL_TIMEOUT {
+            self.next()?;
+            self.within(
+                calm_since,
+                LEADER_WITHIN,
+                "a leader within ten election timeouts",
+            )?;
         }
         self.peace = Some(Peace {
             since: self.now,
@@ -283,6 +344,66 @@ impl<'a> World<'a> {
             )?;
         }
         self.checker.finish()
+    }
+
+    /// Links stay cut, in a way that leaves somebody who can talk to a majority, and nothing else
+    /// goes wrong: there must be a leader whom a majority answers, and it must stay (PreVote and
+    /// CheckQuorum are for this).
+    fn half_connected(&mut self) -> Checked {
+        let Some(leader) = self.leader() else {
+            return Ok(());
+        };
+        let configuration = driver_of(&self.nodes, leader)
+            .raft()
+            .configuration()
+            .clone();
+        let voters: Vec<NodeId> = configuration.voters().collect();
+        // Not in each run: it takes as long as all the faults.
+        let chosen = self.rng.random_ratio(1, 3);
+        let protected = self.pre_vote && self.check_quorum && chosen;
+        if !protected || voters.len() < 3 || configuration.is_joint() {
+            return Ok(());
+        }
+        let World { network, rng, .. } = self;
+        let kind = network.half_connect(&voters, rng);
+        let heard = voters.iter().filter(|&&voter| {
+            self.network.connects(voter, leader) && self.network.connects(leader, voter)
+        });
+        let stays = (2 * heard.count() > voters.len()).then(|| self.highest_term());
+        self.note(|| format!("{kind} partition, and no other fault"));
+        self.checker.markers.mark(match kind {
+            "bridge" => Marker::Bridge,
+            _ => Marker::OneWay,
+        });
+        let since = self.now;
+        while self.now < since + LEADER_WITHIN {
+            self.next()?;
+        }
+        if !self.has_confirmed_leader() {
+            return Err(self.standing("a connected majority has a leader"));
+        }
+        let term = self.highest_term();
+        if stays.is_some_and(|before| before != term) {
+            return Err(self.standing("a leader whom a majority hears stays"));
+        }
+        while self.now < since + 2 * LEADER_WITHIN {
+            self.next()?;
+        }
+        if !self.has_confirmed_leader() || self.highest_term() != term {
+            return Err(self.standing("a connected majority keeps its leader"));
+        }
+        self.network.heal();
+        Ok(())
+    }
+
+    /// Whether there is a leader that has committed an entry of its own term, and whom a majority
+    /// has answered within the last election timeout: it does not believe so for nothing.
+    fn has_confirmed_leader(&self) -> bool {
+        self.leaders().into_iter().any(|id| {
+            let raft = driver_of(&self.nodes, id).raft();
+            let at = raft.log().term_at(raft.commit_index());
+            at == Some(raft.current_term()) && raft.commit_index() == raft.log().last_index()
+        })
     }
 
     /// A cluster at peace keeps its leader.
@@ -326,30 +447,39 @@ impl<'a> World<'a> {
             faults: self.faults,
             installs: self.checker.installs(),
             answered: self.clients.answered(),
+            reads: self.reads,
+            changes: self.checker.changes(),
+            markers: self.checker.markers.clone(),
             trace: self.hash,
         }
     }
 
     fn within(&self, since: u64, limit: u64, invariant: &'static str) -> Checked {
-        if self.now <= since + limit {
-            return Ok(());
+        match self.now <= since + limit {
+            true => Ok(()),
+            false => Err(self.standing(invariant)),
         }
+    }
+
+    /// A broken rule, and how every node stands.
+    fn standing(&self, invariant: &'static str) -> Violation {
         let detail = self
             .nodes
             .iter()
             .filter_map(|(id, node)| Some((id, node.driver.as_ref()?.raft())))
             .map(|(id, raft)| {
                 format!(
-                    "node {id}: {} term {} commit {} last {}",
+                    "node {id}: {} term {} commit {} last {} {}",
                     raft.role(),
                     raft.current_term(),
                     raft.commit_index(),
-                    raft.log().last_index()
+                    raft.log().last_index(),
+                    raft.configuration()
                 )
             })
             .collect::<Vec<_>>()
             .join("; ");
-        Err(Violation { invariant, detail })
+        Violation { invariant, detail }
     }
 
     /// Lets the next thing happen.
@@ -397,6 +527,9 @@ impl<'a> World<'a> {
                 self.clients.gave_up(&attempt);
                 Ok(())
             }
+            Happening::Read(to, number, bytes) => self.read(to, number, &bytes),
+            Happening::Administer => self.administer(),
+            Happening::Manage(to, number, bytes) => self.manage(to, number, &bytes),
             Happening::Fault => self.fault(),
             Happening::Heal => {
                 self.network.heal();
@@ -419,19 +552,29 @@ impl<'a> World<'a> {
             .collect()
     }
 
-    /// All nodes agree on one leader.
-    fn has_leader(&self) -> bool {
-        let leaders: BTreeSet<_> = self
-            .drivers()
-            .map(|driver| driver.raft().leader())
-            .collect();
-        leaders.len() == 1 && leaders.first() != Some(&None)
+    /// The leader on whom all members agree, by its own log.
+    fn leader(&self) -> Option<NodeId> {
+        let leaders = self.leaders().into_iter();
+        let leader = leaders.max_by_key(|&id| driver_of(&self.nodes, id).raft().current_term())?;
+        let members = driver_of(&self.nodes, leader).raft().configuration();
+        let follows = |id: &NodeId| {
+            let driver = self.nodes.get(id).and_then(|node| node.driver.as_ref());
+            driver.is_some_and(|driver| driver.raft().leader() == Some(leader))
+        };
+        members.members().keys().all(follows).then_some(leader)
     }
 
-    /// All nodes have the same log and have applied all of it, and no client waits.
+    /// All members have the same log and have applied all of it, no change of theirs is under way,
+    /// and no client waits.
     fn is_settled(&self) -> bool {
+        let Some(leader) = self.leader() else {
+            return false;
+        };
+        let raft = driver_of(&self.nodes, leader).raft();
+        let members = raft.configuration().members();
         let states: BTreeSet<_> = self
             .drivers()
+            .filter(|driver| members.contains_key(&driver.raft().id()))
             .map(|driver| {
                 (
                     driver.raft().log().last_index(),
@@ -440,13 +583,28 @@ impl<'a> World<'a> {
                 )
             })
             .collect();
-        self.has_leader()
+        !raft.is_changing()
             && self.clients.are_idle()
             && states.len() == 1
             && states.iter().all(|(last, applied, _)| last == applied)
     }
 
     // Small things
+
+    /// Whoever may be a member: by what is committed, or by the log of any node that runs.
+    fn member_ids(&self) -> Vec<NodeId> {
+        let (_, committed) = self.checker.configuration();
+        let mut ids: BTreeSet<NodeId> = committed.members().keys().copied().collect();
+        if self.peace.is_none() {
+            let members = self.drivers().map(Driver::raft);
+            let members = members.filter(|raft| committed.contains(raft.id()));
+            let logs = members.flat_map(|raft| raft.configuration().members().keys().copied());
+            ids.extend(logs.collect::<Vec<_>>());
+        }
+        ids.into_iter()
+            .filter(|id| self.nodes.contains_key(id))
+            .collect()
+    }
 
     fn ids(&self) -> Vec<NodeId> {
         self.nodes.keys().copied().collect()
@@ -492,7 +650,9 @@ impl Happening {
             | Happening::Refused(exchange) => Some(exchange.from),
             Happening::Saved(id, _) | Happening::Wake { id, .. } => Some(*id),
             Happening::Submit(attempt, _) => Some(attempt.to),
-            Happening::Client(_)
+            Happening::Read(to, ..) | Happening::Manage(to, ..) => Some(*to),
+            Happening::Administer
+            | Happening::Client(_)
             | Happening::Answer(..)
             | Happening::GiveUp(_)
             | Happening::Fault
@@ -522,6 +682,11 @@ impl Happening {
             Happening::Submit(attempt, _) => format!("{attempt} arrives"),
             Happening::Answer(attempt, body) => format!("{attempt} is answered {}", bytes(body)),
             Happening::GiveUp(attempt) => format!("{attempt} is given up"),
+            Happening::Read(to, number, _) => format!("read {number} arrives at {to}"),
+            Happening::Administer => "the administrator acts".to_string(),
+            Happening::Manage(to, number, body) => {
+                format!("errand {number} arrives at {to} {}", bytes(body))
+            }
             Happening::Fault => "a fault".to_string(),
             Happening::Heal => "the network heals".to_string(),
             Happening::Room(id) => format!("node {id} has room again"),
@@ -532,6 +697,19 @@ impl Happening {
 
 fn driver_of(nodes: &BTreeMap<NodeId, Node>, id: NodeId) -> &Driver<Token> {
     nodes[&id].driver.as_ref().expect("the node is running")
+}
+
+/// The members at the beginning.
+fn founders(count: u64) -> Configuration {
+    let member = |id| {
+        let member = Member {
+            name: admin::name(id),
+            address: admin::address(id),
+            standing: Standing::Voter,
+        };
+        (id, member)
+    };
+    Configuration::new((1..=count).map(member).collect()).expect("there is one")
 }
 
 fn board(players: u64) -> Game {

@@ -10,7 +10,7 @@ use super::disk::Disk;
 use super::error::OpenError;
 use super::header::{self, BadFile};
 use super::log::segment_number;
-use super::recover::{self, Check, io, read_snapshot, snapshot_of};
+use super::recover::{self, ReadSnapshot, io, read_snapshot, snapshot_of};
 use super::segment::{self, Segment};
 use super::state::{self, STATE_FILE, StateFile};
 
@@ -31,7 +31,7 @@ pub struct Inspected {
 }
 
 /// Reads a folder. `None` where there is nothing of a node's in it.
-pub fn inspect(disk: &dyn Disk, check: Check) -> Result<Option<Inspected>, OpenError> {
+pub fn inspect(disk: &dyn Disk, as_snapshot: ReadSnapshot) -> Result<Option<Inspected>, OpenError> {
     let names = disk.list().map_err(|error| io(disk, "", &error))?;
     let read = |name: &str| disk.read(name).map_err(|error| io(disk, name, &error));
     let told = |name: &str| {
@@ -44,7 +44,7 @@ pub fn inspect(disk: &dyn Disk, check: Check) -> Result<Option<Inspected>, OpenE
         if name == STATE_FILE {
             state = Some(state::parse(&read(name)?).map_err(told(name)));
         } else if let Some((index, term)) = snapshot_of(name) {
-            snapshots.push((name.clone(), read_snapshot(disk, index, term, check)));
+            snapshots.push((name.clone(), read_snapshot(disk, index, term, as_snapshot)));
         } else if segment_number(name).is_some() {
             let bytes = read(name)?;
             let segment = segment::parse(&bytes).map_err(told(name));
@@ -67,7 +67,7 @@ pub fn inspect(disk: &dyn Disk, check: Check) -> Result<Option<Inspected>, OpenE
                 file: disk.path(STATE_FILE),
             }),
         },
-        Some(identity) => recover::read(disk, identity, check).map(|found| {
+        Some(identity) => recover::read(disk, identity, as_snapshot).map(|found| {
             let segment = found.position.map(|position| position.active());
             segment.zip(found.torn.map(|torn| torn.range.start))
         }),

@@ -5,12 +5,13 @@
 //! 3  1  command  2@431  18  bob1-5\t2\tattack 3  0d1cf5a2c8a5f3a0  5a0bd1c2
 //! ```
 //!
-//! - kind: `noop`, `command`, or `mark`, which is no entry: it has index, term and digest of the
+//! - kind: `noop`, `command`, `founding`, `members`, or `mark`, which is no entry: it has index, term and digest of the
 //!   log's last one, and is there for its mark.
 //! - mark: when this was written, the log was durable up to this index, and this segment up to
 //!   this byte.
 //! - length and payload: the payload's bytes, and the payload as one printable line
-//!   ([`printable`]). A command's payload is client, serial and text, joined by tabs.
+//!   ([`printable`]). A command's payload is client, serial and text, joined by tabs; that of
+//!   `founding` and `members` is a [`Configuration`]'s text.
 //! - digest: chains the entry to all before it, see [`chain`].
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::command::{Command, printable};
-use crate::raft::{Entry, MAX_TERM, Payload};
+use crate::raft::{Configuration, Entry, MAX_TERM, Payload};
 
 use super::line;
 
@@ -102,6 +103,8 @@ fn kind(payload: &Payload) -> &'static str {
     match payload {
         Payload::Noop => "noop",
         Payload::Command(_) => "command",
+        Payload::Founding(_) => "founding",
+        Payload::Configuration(_) => "members",
     }
 }
 
@@ -110,6 +113,9 @@ fn original(payload: &Payload) -> String {
         Payload::Noop => String::new(),
         Payload::Command(command) => {
             format!("{}\t{}\t{}", command.client, command.serial, command.text)
+        }
+        Payload::Founding(configuration) | Payload::Configuration(configuration) => {
+            configuration.text()
         }
     }
 }
@@ -212,6 +218,8 @@ fn parse_body(body: &str) -> Result<Record, &'static str> {
             let command = command(original).ok_or("its command cannot be read")?;
             Some(Payload::Command(Arc::new(command)))
         }
+        ("founding", original) => Some(Payload::Founding(configuration(original)?)),
+        ("members", original) => Some(Payload::Configuration(configuration(original)?)),
         _ => return Err("it is of no known kind"),
     };
     Ok(Record {
@@ -221,6 +229,12 @@ fn parse_body(body: &str) -> Result<Record, &'static str> {
         mark,
         digest,
     })
+}
+
+fn configuration(original: &str) -> Result<Arc<Configuration>, &'static str> {
+    Configuration::parse(original)
+        .map(Arc::new)
+        .map_err(|_| "its members cannot be read")
 }
 
 fn command(original: &str) -> Option<Command> {

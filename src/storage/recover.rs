@@ -19,8 +19,9 @@ use super::record::{self, Record};
 use super::segment::{self, Rest, Segment, SegmentHeader};
 use super::state::{self, STATE_FILE, StateFile};
 
-/// Whether a snapshot is whole, in the words of whoever knows what is in it.
-pub type Check = fn(&Snapshot) -> Result<(), String>;
+/// Makes a snapshot of a file's bytes, which say that they are of this index and term; or says, in
+/// the words of whoever knows what is in it, why it is none.
+pub type ReadSnapshot = fn(u64, u64, Vec<u8>) -> Result<Snapshot, String>;
 
 /// The name of the snapshot file up to this entry.
 pub(super) fn snapshot_name(last_index: u64, last_term: u64) -> String {
@@ -75,7 +76,11 @@ pub(super) struct Torn {
 }
 
 /// Reads what is in the folder.
-pub(super) fn read(disk: &dyn Disk, wanted: &Identity, check: Check) -> Result<Found, OpenError> {
+pub(super) fn read(
+    disk: &dyn Disk,
+    wanted: &Identity,
+    as_snapshot: ReadSnapshot,
+) -> Result<Found, OpenError> {
     let names = disk.list().map_err(|error| io(disk, "", &error))?;
     let mut snapshots: Vec<(u64, u64)> =
         names.iter().filter_map(|name| snapshot_of(name)).collect();
@@ -106,7 +111,7 @@ pub(super) fn read(disk: &dyn Disk, wanted: &Identity, check: Check) -> Result<F
     }
     let state = read_state(disk, wanted)?;
     if let Some((last_index, last_term)) = snapshots.pop() {
-        found.snapshot = Some(read_snapshot(disk, last_index, last_term, check)?);
+        found.snapshot = Some(read_snapshot(disk, last_index, last_term, as_snapshot)?);
     }
     let older = snapshots
         .iter()
@@ -139,20 +144,13 @@ pub(super) fn read_snapshot(
     disk: &dyn Disk,
     last_index: u64,
     last_term: u64,
-    check: Check,
+    as_snapshot: ReadSnapshot,
 ) -> Result<Snapshot, OpenError> {
     let name = snapshot_name(last_index, last_term);
-    let snapshot = Snapshot {
-        last_index,
-        last_term,
-        data: disk
-            .read(&name)
-            .map_err(|error| io(disk, &name, &error))?
-            .into(),
-    };
+    let data = disk.read(&name).map_err(|error| io(disk, &name, &error))?;
     // It was whole on the disk before it had this name.
-    check(&snapshot).map_err(|what| BadFile::at(0, what).into_error(disk.path(&name)))?;
-    Ok(snapshot)
+    as_snapshot(last_index, last_term, data)
+        .map_err(|what| BadFile::at(0, what).into_error(disk.path(&name)))
 }
 
 fn read_log(

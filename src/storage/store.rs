@@ -12,7 +12,7 @@ use super::disk::Disk;
 use super::error::OpenError;
 use super::folder::Folder;
 use super::log::{LogWriter, Position};
-use super::recover::{self, Check, Found, Torn, io, snapshot_name};
+use super::recover::{self, Found, ReadSnapshot, Torn, io, snapshot_name};
 use super::state::{STATE_FILE, StateWriter};
 use super::{Identity, Options, Recovered, SaveError, Storage};
 
@@ -28,12 +28,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a folder, or makes a new one in it. `check` says whether a snapshot is whole.
+    /// Opens a folder, or makes a new one in it. `as_snapshot` reads the
+    /// file of one.
     pub fn open(
         mut disk: impl Disk + 'static,
         identity: &Identity,
         options: Options,
-        check: Check,
+        as_snapshot: ReadSnapshot,
     ) -> Result<(Store, Recovered), OpenError> {
         match disk.lock() {
             Ok(true) => {}
@@ -43,7 +44,7 @@ impl Store {
             }
             Err(error) => return Err(io(&disk, super::LOCK_FILE, &error)),
         }
-        let mut found = recover::read(&disk, identity, check)?;
+        let mut found = recover::read(&disk, identity, as_snapshot)?;
         let mut folder = Folder::new(Box::new(disk), options.fsync);
         let mut recovered = Recovered {
             hard_state: found

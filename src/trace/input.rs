@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
 use crate::raft::{
-    CallId, Disk, NodeId, NotProposed, Proposed, Raft, Ready, Rejected, Reply, Request, SavedUpTo,
-    Snapshot,
+    CallId, Change, Disk, NodeId, NotChanged, NotProposed, NotRead, NotTransferred, Proposed, Raft,
+    ReadId, Ready, Rejected, Reply, Request, SavedUpTo, Snapshot,
 };
 
 use super::record::Recorder;
@@ -41,6 +41,10 @@ pub enum Input {
         keep_from: u64,
     },
     SetDisk(Disk),
+    Change(Change),
+    Transfer(Option<NodeId>),
+    Read(ReadId),
+    Introduce(Vec<NodeId>),
 }
 
 /// What came of an input.
@@ -51,6 +55,9 @@ pub(super) enum Output<'a> {
     Proposed { at: Proposed, ready: &'a Ready },
     NotProposed(NotProposed),
     Rejected(&'a Rejected),
+    NotChanged(&'a NotChanged),
+    NotTransferred(NotTransferred),
+    NotRead(NotRead),
 }
 
 impl Input {
@@ -68,6 +75,10 @@ impl Input {
                 keep_from,
             } => see((&raft.compact(snapshot, keep_from)).into()),
             Input::SetDisk(disk) => see((&raft.set_disk(disk)).into()),
+            Input::Change(change) => see((&raft.change(&change)).into()),
+            Input::Transfer(to) => see((&raft.transfer(to)).into()),
+            Input::Read(id) => see((&raft.read(id)).into()),
+            Input::Introduce(ids) => see((&raft.introduce(ids)).into()),
         }
     }
 }
@@ -149,6 +160,27 @@ impl Traced {
         self.step(|| Input::SetDisk(disk), |raft| raft.set_disk(disk))
     }
 
+    /// [`Raft::change`]
+    pub fn change(&mut self, change: &Change) -> Result<(Proposed, Ready), NotChanged> {
+        self.step(|| Input::Change(change.clone()), |raft| raft.change(change))
+    }
+
+    /// [`Raft::transfer`]
+    pub fn transfer(&mut self, to: Option<NodeId>) -> Result<Ready, NotTransferred> {
+        self.step(|| Input::Transfer(to), |raft| raft.transfer(to))
+    }
+
+    /// [`Raft::read`]
+    pub fn read(&mut self, id: ReadId) -> Result<Ready, NotRead> {
+        self.step(|| Input::Read(id), |raft| raft.read(id))
+    }
+
+    /// [`Raft::introduce`]
+    pub fn introduce(&mut self, ids: Vec<NodeId>) -> Ready {
+        let input = self.told(|| Input::Introduce(ids.clone()));
+        self.finish(input, |raft| raft.introduce(ids))
+    }
+
     fn step<R>(&mut self, input: impl FnOnce() -> Input, call: impl FnOnce(&mut Raft) -> R) -> R
     where
         for<'a> Output<'a>: From<&'a R>,
@@ -195,6 +227,33 @@ impl<'a> From<&'a Result<Ready, Rejected>> for Output<'a> {
         match result {
             Ok(ready) => Output::Ready(ready),
             Err(rejected) => Output::Rejected(rejected),
+        }
+    }
+}
+
+impl<'a> From<&'a Result<(Proposed, Ready), NotChanged>> for Output<'a> {
+    fn from(result: &'a Result<(Proposed, Ready), NotChanged>) -> Output<'a> {
+        match result {
+            Ok((at, ready)) => Output::Proposed { at: *at, ready },
+            Err(refused) => Output::NotChanged(refused),
+        }
+    }
+}
+
+impl<'a> From<&'a Result<Ready, NotTransferred>> for Output<'a> {
+    fn from(result: &'a Result<Ready, NotTransferred>) -> Output<'a> {
+        match result {
+            Ok(ready) => Output::Ready(ready),
+            Err(refused) => Output::NotTransferred(*refused),
+        }
+    }
+}
+
+impl<'a> From<&'a Result<Ready, NotRead>> for Output<'a> {
+    fn from(result: &'a Result<Ready, NotRead>) -> Output<'a> {
+        match result {
+            Ok(ready) => Output::Ready(ready),
+            Err(refused) => Output::NotRead(*refused),
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! The file may be anybody's. What makes no sense is refused with one line; what the core's own
 //! assertions refuse is a difference, because the node that wrote the trace went on. What is in memory
-//! is the core, and one line with its output, in which an entry stands at most once for each voter and
+//! is the core, and one line with its output, in which an entry stands at most once for each member and
 //! twice besides.
 
 use std::any::Any;
@@ -25,8 +25,6 @@ use crate::raft::{CheckSnapshot, NodeId, Raft};
 use super::input::Input;
 use super::{Header, MAX_LINE, VERSION, record};
 
-/// The most voters that are believed: each entry may be sent to all of them.
-const MAX_VOTERS: usize = 16;
 /// How much is told of a line, in bytes.
 const MAX_EXCERPT: usize = 2_000;
 
@@ -168,9 +166,6 @@ fn begin<R: BufRead>(lines: &mut Lines<R>, refusal: &Refusal) -> Result<Raft, St
         Err(_) => return Err(damaged("this is no trace of a raftian node".into())),
     }
     let mut header: Header = serde_json::from_slice(line).map_err(|error| damaged(why(&error)))?;
-    if header.config.voters.len() > MAX_VOTERS {
-        return Err(damaged(format!("more than {MAX_VOTERS} voters")));
-    }
     let refusal = Arc::clone(refusal);
     header.config.check_snapshot = CheckSnapshot(Arc::new(move |_| {
         match &*refusal.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -1,14 +1,14 @@
 //! A trace's text, by hand: what is written, and what a replay says of files that are not right.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::command::Command;
 use crate::raft::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, CheckSnapshot, Disk, InstallSnapshot,
-    Payload, Reply, Request, RequestVote, RequestVoteReply, SavedUpTo,
+    AppendEntries, AppendEntriesReply, AppendOutcome, Change, CheckSnapshot, Configuration, Disk,
+    InstallSnapshot, Payload, Reply, Request, RequestVote, RequestVoteReply, SavedUpTo,
 };
 
 #[derive(Clone, Default)]
@@ -34,7 +34,8 @@ impl Memory {
 fn config(voters: &[u64]) -> Config {
     Config {
         id: 1,
-        voters: BTreeSet::from_iter(voters.iter().copied()),
+        configuration: Configuration::of_voters(voters.iter().copied()),
+        founds: false,
         election_timeout: (150, 300),
         heartbeat: 50,
         pre_vote: false,
@@ -43,6 +44,7 @@ fn config(voters: &[u64]) -> Config {
         max_batch_entries: 10,
         max_batch_bytes: 10_000,
         max_uncommitted: 2,
+        max_uncommitted_bytes: usize::MAX,
         max_part_bytes: 1_000,
         max_snapshot_bytes: 10_000,
         keep_while_sending: 10,
@@ -74,6 +76,7 @@ fn everything() -> String {
             leader_id: 3,
             last_included_index: last_index,
             last_included_term: 1,
+            configuration: Configuration::of_voters([1, 2, 3]).into(),
             offset: 0,
             data: data.to_vec(),
             done,
@@ -86,6 +89,7 @@ fn everything() -> String {
             last_log_index: 0,
             last_log_term: 0,
             pre_vote: false,
+            transfer: false,
         })
     };
     let _ = core.set_disk(Disk::Ready);
@@ -150,10 +154,25 @@ fn everything() -> String {
     let snapshot = Snapshot {
         last_index: 6,
         last_term: term,
+        configuration: Configuration::of_voters([1, 2, 3]).into(),
         data: Arc::from(*b"again"),
     };
     let _ = core.compact(snapshot, 6);
     let _ = core.tick(at + 2);
+    let _ = core.introduce(vec![7]);
+    assert!(core.change(&Change::default()).is_err());
+    let add = BTreeMap::from([(4, ("eve".to_string(), "eve:1".to_string()))]);
+    let change = Change {
+        add,
+        ..Change::default()
+    };
+    assert!(core.change(&change).is_ok());
+    assert!(core.read(1).is_ok());
+    assert!(core.transfer(Some(9)).is_err());
+    assert!(core.transfer(None).is_ok());
+    assert!(core.propose([command(5, "handing over")]).is_err());
+    let _ = core.set_disk(Disk::Full);
+    assert!(core.read(2).is_err());
     drop(core);
     memory.text()
 }
@@ -179,7 +198,9 @@ fn different(text: &str) -> Difference {
 fn a_trace_can_be_read_by_a_person_and_replays() {
     let text = everything();
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].starts_with("{\"raftian_trace\":1,\"config\":{\"id\":1,\"voters\":[1,2,3],"));
+    let begins =
+        "{\"raftian_trace\":2,\"config\":{\"id\":1,\"configuration\":\"1 voter node1 node1:1;";
+    assert!(lines[0].starts_with(begins));
     assert_eq!(
         lines[1], r#"{"input":{"tick":20}}"#,
         "the first one changed nothing"
@@ -199,7 +220,7 @@ fn a_trace_can_be_read_by_a_person_and_replays() {
     assert_eq!(
         report.to_string(),
         format!(
-            "node 1: {} inputs, terms 0 to 2, 8 entries, 6 committed, ok",
+            "node 1: {} inputs, terms 0 to 2, 9 entries, 6 committed, ok",
             lines.len() - 1
         )
     );
@@ -237,17 +258,17 @@ fn whatever_is_no_trace_is_refused_with_one_line() {
         ("1\t1\tnoop\tok\tabc\n".to_string(), 1, "no trace"),
         ("\u{0}\u{ff}\n".to_string(), 1, "no trace"),
         ("{}\n".to_string(), 1, "no trace"),
-        (text.replacen("_trace\":1", "_trace\":2", 1), 1, "format 2"),
+        (text.replacen("_trace\":2", "_trace\":1", 1), 1, "format 1"),
         (
-            text.replacen("\"id\":1", "\"id\":9", 1),
+            text.replacen("\"heartbeat\":50", "\"heartbeat\":500", 1),
             1,
-            "a member of its own",
+            "lose patience",
         ),
         (text.replacen("\"seed\"", "\"weed\"", 1), 1, "seed"),
         (
-            text.replacen("[1,2,3]", &format!("{:?}", (1..200).collect::<Vec<_>>()), 1),
+            text.replacen("3 voter node3", "3 traitor node3", 1),
             1,
-            "voters",
+            "standing",
         ),
         (format!("{header}\n\n{rest}"), 2, "EOF"),
         (format!("{header}\n{header}\n{rest}"), 2, "raftian_trace"),
@@ -336,7 +357,7 @@ fn a_difference_shows_the_input_and_both_outputs() {
 fn an_input_that_the_cores_assertions_refuse_is_a_difference() {
     let text = everything();
     let (header, _) = text.split_once('\n').unwrap();
-    let snapshot = r#"{"last_index":9,"last_term":1,"data":"x"}"#;
+    let snapshot = r#"{"last_index":9,"last_term":1,"configuration":"","data":"x"}"#;
     for input in [
         r#"{"tick":18446744073709551615}}"#.to_string() + "\n" + r#"{"input":{"tick":1}"#,
         format!(r#"{{"compact":{{"snapshot":{snapshot},"keep_from":1}}}}"#),

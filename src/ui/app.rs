@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::game::{FULL_HP, MAX_PLAYERS, Player};
+use crate::game::{MAX_PLAYERS, Player, Ruin};
 use crate::machine::Order;
 use crate::node::queues::{Status, Update, View};
 use crate::raft::{NodeId, RoleName};
@@ -42,6 +42,8 @@ pub struct App {
     pub theme: Theme,
     /// Every player, in the order of their ids.
     pub board: Vec<Player>,
+    /// What is left of those who have gone.
+    pub ruins: Vec<Ruin>,
     /// Every node, in the order of their ids, this one included.
     pub nodes: Vec<Node>,
     /// Whom this node follows; itself when it leads.
@@ -142,6 +144,8 @@ pub enum EventKind {
     Death(NodeId),
     /// That player is the last one alive.
     Win(NodeId),
+    /// A player has come, or gone for good.
+    Members,
     /// Something did not work.
     Failure,
 }
@@ -155,12 +159,9 @@ impl App {
             board: players
                 .iter()
                 .filter(|(id, _)| (1..=MAX_PLAYERS).contains(id))
-                .map(|(id, name)| Player {
-                    id: *id,
-                    name: name.clone(),
-                    hp: FULL_HP,
-                })
+                .map(|(id, name)| Player::new(*id, name.clone()))
                 .collect(),
+            ruins: Vec::new(),
             nodes: players
                 .into_iter()
                 .map(|(id, name)| Node {
@@ -212,6 +213,10 @@ impl App {
             Intent::ToggleMouse => self.mouse = !self.mouse,
             Intent::Nobody(id) => {
                 self.notify(format!("There is no player {id}"), None, now + NOTICE);
+            }
+            Intent::Watching => {
+                let text = "You are watching: raftian join to play".to_string();
+                self.notify(text, None, now + FAILURE_NOTICE);
             }
             Intent::Attack(_) | Intent::Quit => return,
         }
@@ -280,6 +285,9 @@ impl App {
 
     fn order(&mut self, order: &Order, board: Vec<Player>, now: Instant) {
         let had_winner = self.winner().is_some();
+        if order.origin.is_none() && order.command.starts_with("members ") {
+            self.comings_and_goings(&board, now);
+        }
         self.set_board(board);
         let Some(target) = attacked(order) else {
             return;
@@ -304,6 +312,43 @@ impl App {
             let (id, text) = (winner.id, format!("{} wins", winner.name));
             self.event(EventKind::Win(id), text, now);
         }
+    }
+
+    /// Who sits on the board now and did not before, and the other way round.
+    fn comings_and_goings(&mut self, board: &[Player], now: Instant) {
+        let is_on = |board: &[Player], id| board.iter().any(|player| player.id == id);
+        let gone = self.board.iter().filter(|player| !is_on(board, player.id));
+        let come = board.iter().filter(|player| !is_on(&self.board, player.id));
+        let gone = gone.map(|player| format!("{} has left: a ruin remains", player.name));
+        let come = come.map(|player| format!("{} plays, as player {}", player.name, player.id));
+        for text in gone.chain(come).collect::<Vec<_>>() {
+            self.event(EventKind::Members, text, now);
+        }
+    }
+
+    /// The nodes become those of which the node tells: itself and its peers.
+    fn set_nodes(&mut self, status: &Status, now: Instant) {
+        let own = [(status.id, status.name.clone())];
+        let peers = status.peers.iter().map(|peer| (peer.id, peer.name.clone()));
+        let mut all: Vec<(NodeId, String)> = own.into_iter().chain(peers).collect();
+        all.sort();
+        let known = self.nodes.iter().map(|node| (node.id, &node.name));
+        if known.eq(all.iter().map(|(id, name)| (*id, name))) {
+            return;
+        }
+        let mut before = std::mem::take(&mut self.nodes);
+        self.nodes = all
+            .into_iter()
+            .map(|(id, name)| {
+                let known = before.iter().position(|node| node.id == id);
+                let state = match known {
+                    Some(at) => before.swap_remove(at).state,
+                    None => NodeState::Awaited(now),
+                };
+                Node { id, name, state }
+            })
+            .collect();
+        self.changed = true;
     }
 
     fn set_board(&mut self, board: Vec<Player>) {
@@ -380,8 +425,13 @@ impl App {
     fn view(&mut self, mut view: View, now: Instant) {
         // A role change whose own update was dropped still becomes an event.
         self.role(view.status.role, view.status.term, view.status.leader, now);
+        self.set_nodes(&view.status, now);
         self.heard(self.seat.id, Standing::from(&view.status), now);
         self.set_board(view.board.clone());
+        if self.ruins != view.ruins {
+            self.ruins.clone_from(&view.ruins);
+            self.changed = true;
+        }
         // Tenths of a millisecond are all that is shown; what lies below them would only redraw.
         for peer in &mut view.status.peers {
             peer.rtt_ms = peer.rtt_ms.map(|ms| (ms * 10.0).round() / 10.0);
@@ -451,6 +501,7 @@ fn attacked(order: &Order) -> Option<NodeId> {
 mod tests {
     use super::*;
     use crate::machine::Answer;
+    use crate::status::PeerStatus;
     use crate::ui::theme::Depth;
 
     fn app(now: Instant) -> App {
@@ -458,6 +509,7 @@ mod tests {
             id: 1,
             players: (1..=3).map(|id| (id, format!("bob{id}"))).collect(),
             title: "local".to_string(),
+            watches: false,
         };
         App::new(seat, Theme::new(Depth::True), now)
     }
@@ -466,9 +518,8 @@ mod tests {
         (1..)
             .zip(hp)
             .map(|(id, hp)| Player {
-                id,
-                name: format!("bob{id}"),
                 hp,
+                ..Player::new(id, format!("bob{id}"))
             })
             .collect()
     }
@@ -489,6 +540,17 @@ mod tests {
         }
     }
 
+    fn peer(id: NodeId) -> PeerStatus {
+        PeerStatus {
+            id,
+            name: format!("bob{id}"),
+            address: format!("h:{id}"),
+            match_index: None,
+            next_index: None,
+            rtt_ms: None,
+        }
+    }
+
     fn status(id: NodeId, term: u64, last: u64) -> Status {
         Status {
             id,
@@ -500,7 +562,7 @@ mod tests {
             last_applied: last,
             last_index: last,
             digest: "0".repeat(16),
-            peers: Vec::new(),
+            peers: (1..=3).filter(|&peer| peer != id).map(peer).collect(),
         }
     }
 
@@ -645,6 +707,7 @@ mod tests {
                     ..status(1, 4, 9)
                 },
                 board: board([100; 3]),
+                ruins: Vec::new(),
                 tail: Vec::new(),
             })
         };
@@ -672,6 +735,55 @@ mod tests {
         app.update(failed, now);
         assert_eq!(events(&app), ["attack 3 failed: no leader within 2 s"]);
         assert_eq!(app.notice.unwrap().player, None);
+    }
+
+    #[test]
+    fn players_and_nodes_come_and_go() {
+        let now = Instant::now();
+        let mut app = app(now);
+        let board = |ids: &[NodeId]| {
+            let player = |&id: &NodeId| Player::new(id, format!("bob{id}"));
+            ids.iter().map(player).collect::<Vec<_>>()
+        };
+        let members = |command: &str, board| {
+            let order = Order {
+                origin: None,
+                ..order("", command, "ok")
+            };
+            Update::Order(order, board)
+        };
+        // What the founding entry says is no news.
+        app.update(members("noop", board(&[1, 2, 3])), now);
+        app.update(members("members 1 2 3 4", board(&[1, 2, 3, 4])), now);
+        app.update(members("members 1 2 4", board(&[1, 2, 4])), now);
+        assert_eq!(
+            events(&app),
+            ["bob4 plays, as player 4", "bob3 has left: a ruin remains"]
+        );
+        let ruin = Ruin {
+            id: 3,
+            name: "bob3".to_string(),
+            square: (1, 0),
+        };
+        let mut now_is = status(1, 4, 9);
+        now_is.peers = vec![peer(2), peer(4)];
+        app.update(Update::Peer(2, Some(status(2, 4, 9))), now);
+        app.take_changed();
+        app.update(
+            Update::View(View {
+                status: now_is,
+                board: board(&[1, 2, 4]),
+                ruins: vec![ruin.clone()],
+                tail: Vec::new(),
+            }),
+            now,
+        );
+        assert!(app.take_changed());
+        assert_eq!(app.ruins, [ruin]);
+        let nodes: Vec<NodeId> = app.nodes.iter().map(|node| node.id).collect();
+        assert_eq!(nodes, [1, 2, 4]);
+        assert!(matches!(app.nodes[1].state, NodeState::Heard(..)));
+        assert!(matches!(app.nodes[2].state, NodeState::Awaited(_)));
     }
 
     #[test]

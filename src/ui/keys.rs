@@ -24,6 +24,8 @@ pub enum Intent {
     Attack(NodeId),
     /// To hit a player who does not exist.
     Nobody(NodeId),
+    /// To hit somebody, where one can only look on.
+    Watching,
     /// To leave.
     Quit,
     /// To see the help, or the game again.
@@ -55,6 +57,7 @@ fn pressed(app: &App, key: &KeyEvent) -> Option<Intent> {
         KeyCode::Char('?') => Some(Intent::ToggleHelp),
         KeyCode::Esc if app.help => Some(Intent::ToggleHelp),
         KeyCode::Char('m' | 'M') => Some(Intent::ToggleMouse),
+        KeyCode::Char('1'..='9') if app.seat.watches => Some(Intent::Watching),
         KeyCode::Char(digit @ '1'..='9') => {
             let id = NodeId::from(digit.to_digit(10)?);
             Some(match app.player(id) {
@@ -74,7 +77,11 @@ fn clicked(app: &App, mouse: &MouseEvent, area: Rect) -> Option<Intent> {
         return Some(Intent::ToggleHelp);
     }
     let position = Position::new(mouse.column, mouse.row);
-    view::player_at(app, area, position).map(Intent::Attack)
+    let hit = view::player_at(app, area, position)?;
+    Some(match app.seat.watches {
+        true => Intent::Watching,
+        false => Intent::Attack(hit),
+    })
 }
 
 #[cfg(test)]
@@ -94,6 +101,7 @@ mod tests {
             id: 1,
             players: (1..=5).map(|id| (id, format!("bob{id}"))).collect(),
             title: "local".to_string(),
+            watches: false,
         };
         App::new(seat, Theme::new(Depth::True), Instant::now())
     }

@@ -329,6 +329,7 @@ mod tests {
             id: 1,
             players: vec![(1, "a<b".to_string()), (2, "\"&".to_string())],
             title: "<>".to_string(),
+            watches: false,
         };
         let theme = Theme::new(crate::ui::theme::Depth::True);
         let svg = svg(&replay(seat, theme, (80, 24), []), "t");

@@ -190,6 +190,7 @@ impl Theme {
             RoleName::Leader => self.fg(GOOD).add_modifier(Modifier::BOLD),
             RoleName::Candidate => self.fg(BUSY).add_modifier(Modifier::BOLD),
             RoleName::Follower => Style::new(),
+            RoleName::Learner => self.faint(),
         }
     }
 

@@ -119,8 +119,8 @@ pub fn player_at(app: &App, area: Rect, position: Position) -> Option<NodeId> {
     let grid = board::Grid::new(board);
     app.board
         .iter()
+        .find(|player| grid.square(player.square).contains(position))
         .map(|player| player.id)
-        .find(|&id| grid.square(id).contains(position))
 }
 
 /// Where everything goes, or `None` when there is no room for a board.

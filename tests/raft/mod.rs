@@ -20,8 +20,9 @@ use std::sync::Arc;
 
 use raftian::command::Command;
 use raftian::raft::{
-    CallId, CheckSnapshot, Config, Disk, Entry, HardState, Log, NodeId, NotProposed, Payload,
-    Proposed, Raft, Ready, Reply, Request, RoleName, Save, Send, Snapshot,
+    CallId, Change, CheckSnapshot, Config, Configuration, Disk, Entry, HardState, Log, NodeId,
+    NotChanged, NotProposed, NotRead, NotTransferred, Payload, Proposed, Raft, ReadId, Ready,
+    Reply, Request, RoleName, Save, Send, Snapshot,
 };
 use raftian::storage::Memory;
 
@@ -38,7 +39,8 @@ const FORGED: u64 = u64::MAX;
 pub fn config(id: NodeId, nodes: u64) -> Config {
     Config {
         id,
-        voters: (1..=nodes).collect(),
+        configuration: Configuration::of_voters(1..=nodes),
+        founds: false,
         election_timeout: ELECTION_TIMEOUT,
         heartbeat: HEARTBEAT,
         pre_vote: false,
@@ -47,6 +49,7 @@ pub fn config(id: NodeId, nodes: u64) -> Config {
         max_batch_entries: 64,
         max_batch_bytes: 1 << 20,
         max_uncommitted: 1_000,
+        max_uncommitted_bytes: 1 << 20,
         max_part_bytes: 1 << 20,
         max_snapshot_bytes: 1 << 20,
         keep_while_sending: 1_000,
@@ -138,6 +141,25 @@ struct Node {
     applied: Vec<Entry>,
 }
 
+impl Node {
+    fn new(config: Config) -> Node {
+        let core = Raft::new(config.clone(), HardState::default(), None, Log::default());
+        Node {
+            core: Some(core),
+            config,
+            life: 0,
+            now: 0,
+            disk: Memory::default(),
+            disk_full: false,
+            saves: VecDeque::new(),
+            saves_issued: 0,
+            saves_done: 0,
+            held: VecDeque::new(),
+            applied: Vec::new(),
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct Cluster {
     nodes: BTreeMap<NodeId, Node>,
@@ -147,6 +169,7 @@ pub struct Cluster {
     pub slow_disks: bool,
     pub events: Vec<String>,
     serial: u64,
+    reads: ReadId,
     /// Who has led each term.
     pub leaders: BTreeMap<u64, NodeId>,
     /// What has been committed at each index, and the term of the node that first said so.
@@ -165,25 +188,7 @@ impl Cluster {
         for id in 1..=nodes {
             let mut config = config(id, nodes);
             change(&mut config);
-            let node = Node {
-                core: Some(Raft::new(
-                    config.clone(),
-                    HardState::default(),
-                    None,
-                    Log::default(),
-                )),
-                config,
-                life: 0,
-                now: 0,
-                disk: Memory::default(),
-                disk_full: false,
-                saves: VecDeque::new(),
-                saves_issued: 0,
-                saves_done: 0,
-                held: VecDeque::new(),
-                applied: Vec::new(),
-            };
-            cluster.nodes.insert(id, node);
+            cluster.nodes.insert(id, Node::new(config));
         }
         cluster
     }
@@ -200,7 +205,7 @@ impl Cluster {
 
     /// A node's core, if it runs.
     pub fn running(&self, id: NodeId) -> Option<&Raft> {
-        self.nodes[&id].core.as_ref()
+        self.nodes.get(&id)?.core.as_ref()
     }
 
     /// What a node has applied since its start.
@@ -275,6 +280,69 @@ impl Cluster {
         answer
     }
 
+    // Members, reads and transfers
+
+    /// A new node that knows nobody but those to whom it is introduced.
+    pub fn join(&mut self, id: NodeId, known: &[NodeId]) {
+        let first = self.nodes.values().next().expect("there is a cluster");
+        let config = Config {
+            id,
+            configuration: Configuration::default(),
+            ..first.config.clone()
+        };
+        self.nodes.insert(id, Node::new(config));
+        self.introduce(id, known);
+    }
+
+    /// A node hears from somebody whom it believes that these are members.
+    pub fn introduce(&mut self, id: NodeId, known: &[NodeId]) {
+        self.step(id, |core| core.introduce(known.iter().copied()));
+    }
+
+    /// Asks a node to change the members.
+    pub fn change(&mut self, id: NodeId, change: &Change) -> Result<Proposed, NotChanged> {
+        let mut answer = Err(NotChanged::NotYet);
+        self.step(id, |core| match core.change(change) {
+            Ok((proposed, ready)) => {
+                answer = Ok(proposed);
+                ready
+            }
+            Err(not) => {
+                answer = Err(not);
+                Ready::default()
+            }
+        });
+        answer
+    }
+
+    /// Asks a node to hand the leadership over.
+    pub fn transfer(&mut self, id: NodeId, to: Option<NodeId>) -> Result<(), NotTransferred> {
+        let mut answer = Ok(());
+        self.step(id, |core| match core.transfer(to) {
+            Ok(ready) => ready,
+            Err(not) => {
+                answer = Err(not);
+                Ready::default()
+            }
+        });
+        answer
+    }
+
+    /// Asks a node for an index to read at. It is noted when it comes.
+    pub fn read(&mut self, id: NodeId) -> Result<ReadId, NotRead> {
+        self.reads += 1;
+        let mut answer = Ok(self.reads);
+        let read = self.reads;
+        self.step(id, |core| match core.read(read) {
+            Ok(ready) => ready,
+            Err(not) => {
+                answer = Err(not);
+                Ready::default()
+            }
+        });
+        answer
+    }
+
     /// A node writes its state machine down, and keeps the last `keep` entries before that.
     pub fn snapshot(&mut self, id: NodeId, keep: u64) {
         let core = self.core(id);
@@ -282,6 +350,7 @@ impl Cluster {
         let snapshot = Snapshot {
             last_index,
             last_term: core.log().term_at(last_index).expect("it has been applied"),
+            configuration: core.configuration_at(last_index).clone(),
             data: state_after(last_index).into(),
         };
         let keep_from = last_index + 1 - keep.min(last_index);
@@ -526,6 +595,9 @@ impl Cluster {
         }
         if !ready.committed.is_empty() {
             self.apply(id, ready.committed);
+        }
+        for read in ready.reads {
+            self.note(format!("{id} may serve read {} at {}", read.id, read.index));
         }
         self.release(id);
         while !slow && self.finish_save(id) {}

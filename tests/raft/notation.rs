@@ -12,8 +12,10 @@ use super::{Message, Packet};
 
 pub fn entry(entry: &Entry) -> String {
     let what = match &entry.payload {
-        Payload::Noop => "noop",
-        Payload::Command(command) => &command.text,
+        Payload::Noop => "noop".to_string(),
+        Payload::Command(command) => command.text.clone(),
+        Payload::Founding(configuration) => format!("noop, {configuration}"),
+        Payload::Configuration(configuration) => configuration.to_string(),
     };
     format!("{}@{} {what}", entry.index, entry.term)
 }
@@ -62,7 +64,11 @@ pub fn kind(message: &Message) -> &'static str {
     match message {
         Message::Request(Request::AppendEntries(_)) => "append",
         Message::Request(Request::RequestVote(request)) if request.pre_vote => "pre-vote?",
+        Message::Request(Request::RequestVote(request)) if request.transfer => "vote at once?",
         Message::Request(Request::RequestVote(_)) => "vote?",
+        Message::Request(Request::TimeoutNow(_)) => "timeout now",
+        Message::Reply(Reply::TimeoutNow(reply)) if reply.campaigns => "campaigns",
+        Message::Reply(Reply::TimeoutNow(_)) => "does not campaign",
         Message::Reply(Reply::AppendEntries(reply)) => match reply.outcome {
             AppendOutcome::Matched(_) => "matched",
             AppendOutcome::Conflict { .. } => "conflict",
@@ -104,6 +110,8 @@ pub fn message(message: &Message) -> String {
             } => format!("{kind} term={} term {term} from {index} on", reply.term),
         },
         Message::Reply(Reply::RequestVote(reply)) => format!("{kind} term={}", reply.term),
+        Message::Request(Request::TimeoutNow(request)) => format!("{kind} term={}", request.term),
+        Message::Reply(Reply::TimeoutNow(reply)) => format!("{kind} term={}", reply.term),
         Message::Request(Request::InstallSnapshot(request)) => format!(
             "{kind} term={} snapshot={}@{} offset={} {:?}{}",
             request.term,
@@ -125,7 +133,7 @@ pub fn message(message: &Message) -> String {
 pub fn standing(core: &Raft) -> String {
     let (id, role, term) = (core.id(), core.role(), core.current_term());
     match core.role() {
-        RoleName::Follower => {
+        RoleName::Follower | RoleName::Learner => {
             format!("{id} {role} term={term} leader={}", number(core.leader()))
         }
         RoleName::Candidate | RoleName::Leader => format!("{id} {role} term={term}"),
@@ -142,12 +150,23 @@ pub fn status(core: &Raft) -> String {
         log.last_term(),
         core.commit_index()
     );
-    for &peer in core.voters() {
+    for peer in core.acquaintances() {
         if let Some((match_index, next_index)) = core.progress(peer) {
             line += &format!(", {peer}: match={match_index} next={next_index}");
         }
     }
     line
+}
+
+/// The configuration that counts, and where it comes from.
+pub fn members(core: &Raft) -> String {
+    let (id, index) = (core.id(), core.configured_at());
+    let state = match index {
+        0 => "from the start".to_string(),
+        _ if index <= core.commit_index() => format!("since {index}, committed"),
+        _ => format!("since {index}"),
+    };
+    format!("{id} {} ({state})", core.configuration())
 }
 
 /// What is kept of the log; what stands before the bar is known to be committed.

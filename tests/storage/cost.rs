@@ -9,7 +9,7 @@ use crate::support::*;
 /// Microseconds for a save of one entry, with a snapshot each 100 entries.
 fn measure(disk: impl Disk + 'static, options: Options, saves: u64) -> f64 {
     use raftian::raft::LogAfterSnapshot::KeepFrom;
-    let (mut store, _) = Store::open(disk, &identity(), options, check).unwrap();
+    let (mut store, _) = Store::open(disk, &identity(), options, as_snapshot).unwrap();
     store.save_all(&mut vec![save_state(1, None)]).unwrap();
     let start = Instant::now();
     for index in 1..=saves {
@@ -70,7 +70,7 @@ fn cost_of_a_save() {
     measure(disk.clone(), small, 200);
     let start = Instant::now();
     for _ in 0..1000 {
-        Store::open(disk.clone(), &identity(), small, check).unwrap();
+        Store::open(disk.clone(), &identity(), small, as_snapshot).unwrap();
     }
     row(
         "a start, faulty, 4 KiB segments",

@@ -6,7 +6,10 @@ use std::process::{Command, Output};
 use raftian::command;
 use raftian::game::Game;
 use raftian::machine::Machine;
-use raftian::raft::{Entry, HardState, LogAfterSnapshot, Payload, Save, SaveSnapshot};
+use raftian::raft::{
+    Configuration, Entry, HardState, LogAfterSnapshot, Member, Payload, Save, SaveSnapshot,
+    Standing,
+};
 use raftian::snapshot::Document;
 use raftian::storage::{Identity, Options, RealDisk, Storage, Store};
 
@@ -16,7 +19,8 @@ fn example(dir: &Path) {
         node: 1,
     };
     let disk = RealDisk::open(dir).unwrap();
-    let (mut store, _) = Store::open(disk, &identity, Options::default(), |_| Ok(())).unwrap();
+    let (mut store, _) =
+        Store::open(disk, &identity, Options::default(), Document::read_snapshot).unwrap();
     let entry = |index, term, text: &str| Entry {
         index,
         term,
@@ -45,8 +49,16 @@ fn example(dir: &Path) {
     // Another leader's entry takes the place of the last one.
     let third = vec![entry(3, 2, "")];
     store.save_all(&mut vec![save(2, None, third)]).unwrap();
-    let address = |id| ("127.0.0.1".to_string(), 8000 + id as u16);
-    let snapshot = Document::of(&machine, 1, address).snapshot();
+    let member = |id| {
+        let member = Member {
+            name: format!("bob{id}"),
+            address: format!("127.0.0.1:{}", 8000 + id),
+            standing: Standing::Voter,
+        };
+        (id, member)
+    };
+    let members = Configuration::new((1..=3).map(member).collect()).unwrap();
+    let snapshot = Document::of(&machine, 1, members.into()).snapshot();
     let log = LogAfterSnapshot::KeepFrom(3);
     store
         .save_all(&mut vec![Save {
@@ -139,7 +151,8 @@ fn inspect_reads_the_folder_of_a_node_that_runs() {
         node: 1,
     };
     let disk = RealDisk::open(folder.path()).unwrap();
-    let _running = Store::open(disk, &identity, Options::default(), |_| Ok(())).unwrap();
+    let _running =
+        Store::open(disk, &identity, Options::default(), Document::read_snapshot).unwrap();
     let printed = inspect(folder.path(), &["."]);
     assert!(printed.status.success(), "{printed:?}");
 }

@@ -78,7 +78,7 @@ fn open_long(disk: impl Disk + 'static) -> Result<(Store, Recovered), OpenError>
         segment_bytes: 8192,
         ..options()
     };
-    Store::open(disk, &identity(), options, check)
+    Store::open(disk, &identity(), options, as_snapshot)
 }
 
 const FIRST: &str = "log-0000000000000001";
@@ -333,7 +333,7 @@ fn the_data_of_another_cluster_or_node_is_refused_and_left_alone() {
             cluster: cluster.to_string(),
             node,
         };
-        let opened = Store::open(disk.clone(), &identity, options(), check);
+        let opened = Store::open(disk.clone(), &identity, options(), as_snapshot);
         assert_eq!(disk.contents(), before);
         opened.err().unwrap().to_string()
     };
@@ -352,7 +352,7 @@ fn the_data_of_another_cluster_or_node_is_refused_and_left_alone() {
         cluster: "local".to_string(),
         node: 3,
     };
-    Store::open(foreign.clone(), &identity, options(), check).unwrap();
+    Store::open(foreign.clone(), &identity, options(), as_snapshot).unwrap();
     let mixed = changed(&three_batches(), FIRST, |bytes| {
         *bytes = foreign.contents()[FIRST].clone();
     });
@@ -623,7 +623,7 @@ fn a_segment_is_removed_only_after_the_snapshot_is_safe() {
 }
 
 fn open_with(disk: impl Disk + 'static, options: Options) -> (Store, Recovered) {
-    Store::open(disk, &identity(), options, check).unwrap()
+    Store::open(disk, &identity(), options, as_snapshot).unwrap()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use raftian::command::Command;
 use raftian::raft::{
-    Entry, HardState, Log, LogAfterSnapshot, Payload, Save, SaveSnapshot, Snapshot,
+    Configuration, Entry, HardState, Log, LogAfterSnapshot, Payload, Save, SaveSnapshot, Snapshot,
 };
 use raftian::storage::{
     Disk, Fault, FaultyDisk, Identity, Memory, OpenError, Options, Plan, Recovered, SaveError,
@@ -29,7 +29,7 @@ pub fn options() -> Options {
 }
 
 pub fn open(disk: impl Disk + 'static) -> Result<(Store, Recovered), OpenError> {
-    Store::open(disk, &identity(), options(), check)
+    Store::open(disk, &identity(), options(), as_snapshot)
 }
 
 pub fn rng(seed: u64) -> Xoshiro256PlusPlus {
@@ -69,13 +69,15 @@ pub fn snapshot(last_index: u64, last_term: u64) -> Snapshot {
     Snapshot {
         last_index,
         last_term,
+        configuration: Configuration::of_voters([1]).into(),
         data: data.into_bytes().into(),
     }
 }
 
-pub fn check(found: &Snapshot) -> Result<(), String> {
-    match *found == snapshot(found.last_index, found.last_term) {
-        true => Ok(()),
+pub fn as_snapshot(last_index: u64, last_term: u64, data: Vec<u8>) -> Result<Snapshot, String> {
+    let expected = snapshot(last_index, last_term);
+    match *data == *expected.data {
+        true => Ok(expected),
         false => Err("the snapshot is not whole".to_string()),
     }
 }

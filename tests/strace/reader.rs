@@ -240,7 +240,7 @@ impl Reader {
             disk.set(name, self.files[file].durable.clone());
         }
         let identity = self.identity.as_ref().expect("a node has an identity");
-        match Store::open(disk, identity, Options::default(), Document::check) {
+        match Store::open(disk, identity, Options::default(), Document::read_snapshot) {
             Ok((_, recovered)) => {
                 self.durable = Rc::new(recovered);
                 self.history.push((call.time, Rc::clone(&self.durable)));

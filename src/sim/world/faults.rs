@@ -2,6 +2,7 @@
 
 use rand::RngExt;
 
+use super::super::markers::Marker;
 use super::super::network::Weather;
 use super::{Checked, Happening, LEADER_WITHIN, World};
 
@@ -17,6 +18,11 @@ impl World<'_> {
                 self.faults += 1;
                 let World { network, rng, .. } = self;
                 let kind = network.partition(&ids, rng);
+                self.checker.markers.mark(match kind {
+                    "symmetric" | "no" => Marker::Partition,
+                    "bridge" => Marker::Bridge,
+                    _ => Marker::OneWay,
+                });
                 self.note(|| format!("{kind} partition"));
                 let heal = self.rng.random_range(50..LEADER_WITHIN);
                 self.after(heal, Happening::Heal);
@@ -34,6 +40,7 @@ impl World<'_> {
                 let until = node.paused_until.max(until);
                 node.paused_until = until;
                 self.note(|| format!("node {id} pauses until {until}"));
+                self.checker.markers.mark(Marker::Paused);
             }
             5 if self.node(id).driver.is_some() => {
                 self.faults += 1;
@@ -53,6 +60,7 @@ impl World<'_> {
                         let World { network, rng, .. } = self;
                         network.strand(leader, &ids, rng);
                         self.note(|| format!("leader {leader} is cut off from a majority"));
+                        self.checker.markers.mark(Marker::Stranded);
                         let heal = self.rng.random_range(50..LEADER_WITHIN);
                         self.after(heal, Happening::Heal);
                     }
@@ -71,6 +79,7 @@ impl World<'_> {
         self.note(|| "the faults end".to_string());
         self.network.heal();
         self.network.weather = Weather::calm();
+        self.retire_the_removed();
         for id in self.ids() {
             let node = self.node(id);
             node.paused_until = 0;
@@ -84,5 +93,22 @@ impl World<'_> {
             self.drive(id, |driver, now| driver.tick(now))?;
         }
         Ok(())
+    }
+
+    /// The paper's bare algorithm lets whoever was removed disturb the others: section 6 withholds
+    /// votes for that. So in a world without that rule they stop.
+    pub(super) fn retire_the_removed(&mut self) {
+        if self.check_quorum {
+            return;
+        }
+        for id in self.ids() {
+            if self.checker.is_removed(id) {
+                let node = self.node(id);
+                node.driver = None;
+                node.is_gone = true;
+                node.asked.clear();
+                self.checker.stopped(id);
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::machine::Machine;
 use crate::node::driver::{Driver, Parts, Peer};
 use crate::node::event::{Action, Event, ForwardReply, Refusal, Response};
 use crate::node::submissions::OUTCOME_WITHIN;
-use crate::raft::{CheckSnapshot, Config, NodeId, Raft, RoleName, Save};
+use crate::raft::{CheckSnapshot, Config, Configuration, NodeId, Raft, Reply, RoleName, Save};
 use crate::rpc::{codec, methods};
 use crate::snapshot::{self, Document};
 use crate::storage::Recovered;
@@ -17,6 +17,8 @@ use super::super::ELECTION_TIMEOUT;
 use super::super::checker::Violation;
 use super::super::clients::Attempt;
 use super::super::disk::{Finished, Start};
+use super::super::markers::Marker;
+use super::admin;
 use super::messages::bad_codec;
 use super::{Checked, HEARTBEAT, Happening, SERVED_WITHIN, Token, World, board, driver_of};
 
@@ -27,24 +29,31 @@ const FULL_DISK_RETRY: u64 = 50;
 
 impl World<'_> {
     pub(super) fn start(&mut self, id: NodeId) -> Checked {
-        let ids = self.ids();
         let now = self.now;
         let salt = self.rng.next_u64();
         let falls = !self.is_calm && self.rng.random_ratio(1, 4);
         let World { nodes, rng, .. } = self;
         let node = nodes.get_mut(&id).expect("only known nodes start");
-        if node.driver.is_some() {
+        if node.driver.is_some() || node.is_gone {
             return Ok(());
         }
+        let had_flipped = node.disk.has_flipped();
         let recovered = match node.disk.open(falls, rng)? {
             Start::Found(recovered) => recovered,
             Start::Again => {
                 self.note(|| format!("node {id} does not start"));
+                self.checker.markers.mark(match had_flipped {
+                    true => Marker::BitFlip,
+                    false => Marker::FallsAmidStart,
+                });
                 self.after(RESTART_AFTER, Happening::Restart(id));
                 return Ok(());
             }
         };
-        let mut driver = self.driver(id, &ids, salt, recovered);
+        if recovered.notes.iter().any(|note| note.contains(".broken")) {
+            self.checker.markers.mark(Marker::TornTail);
+        }
+        let mut driver = self.driver(id, salt, recovered);
         if let Some(recorder) = &mut self.recorder {
             driver.record(recorder(id));
         }
@@ -58,18 +67,33 @@ impl World<'_> {
         self.drive(id, |driver, now| driver.tick(now))
     }
 
-    fn driver(&self, id: NodeId, ids: &[NodeId], salt: u64, found: Recovered) -> Driver<Token> {
-        let board = board(ids.len() as u64);
+    fn driver(&self, id: NodeId, salt: u64, found: Recovered) -> Driver<Token> {
+        let founders = self.nodes.values().filter(|node| node.founder).count() as u64;
+        let is_founder = self.nodes[&id].founder;
+        // Whoever joins is told by somebody who the members are.
+        let (_, members) = self.checker.configuration();
+        let others: Vec<NodeId> = match is_founder {
+            true => (1..=founders).filter(|&other| other != id).collect(),
+            false => {
+                let members = members.members().keys().copied();
+                members.filter(|&other| other != id).collect()
+            }
+        };
         let machine = match &found.snapshot {
-            None => Machine::new(board),
+            None if !is_founder => Machine::new(board(0)),
+            None => Machine::new(board(founders)),
             Some(snapshot) => Document::of_snapshot(snapshot)
-                .and_then(|document| document.machine(&board))
-                .expect("the disk has checked it"),
+                .expect("the disk has checked it")
+                .machine(),
         };
         let raft = Raft::new(
             Config {
                 id,
-                voters: ids.iter().copied().collect(),
+                configuration: match is_founder {
+                    true => super::founders(founders),
+                    false => Configuration::default(),
+                },
+                founds: true,
                 election_timeout: ELECTION_TIMEOUT,
                 heartbeat: HEARTBEAT,
                 pre_vote: self.pre_vote,
@@ -78,6 +102,7 @@ impl World<'_> {
                 max_batch_entries: self.max_batch_entries,
                 max_batch_bytes: codec::MAX_BATCH_BYTES,
                 max_uncommitted: self.max_uncommitted,
+                max_uncommitted_bytes: usize::MAX,
                 max_part_bytes: self.max_part_bytes,
                 max_snapshot_bytes: snapshot::MAX_BYTES,
                 keep_while_sending: 4 * self.snapshot_entries,
@@ -87,19 +112,21 @@ impl World<'_> {
             found.snapshot,
             found.log,
         );
-        let address = |id| format!("10.0.0.{id}:8000");
         Driver::new(Parts {
             raft,
             machine,
             snapshot_entries: self.snapshot_entries,
-            name: format!("bob{id}"),
-            address: address(id),
+            name: admin::name(id),
             client: format!("bob{id}-{salt:016x}"),
-            peers: ids
+            cluster: "simulated".to_string(),
+            book: others
                 .iter()
-                .filter(|&&peer| peer != id)
-                .map(|&peer| (peer, Peer::new(format!("bob{peer}"), address(peer))))
+                .map(|&peer| (peer, Peer::new(admin::name(peer), admin::address(peer))))
                 .collect(),
+            introduced: match is_founder {
+                true => Vec::new(),
+                false => others,
+            },
             has_view: false,
         })
     }
@@ -111,7 +138,14 @@ impl World<'_> {
         node.calls.clear();
         node.asked.clear();
         node.paused_until = 0;
+        let was_saving = node.disk.is_saving();
         let how = node.disk.crash(rng);
+        if was_saving {
+            self.checker.markers.mark(Marker::FallsAmidSave);
+        }
+        if how.contains("machine") {
+            self.checker.markers.mark(Marker::PowerLost);
+        }
         self.checker.stopped(id);
         self.faults += 1;
         self.note(|| format!("node {id} crashes{how}"));
@@ -133,12 +167,43 @@ impl World<'_> {
             return Ok(());
         };
         let committed = driver.raft().commit_index();
+        let last_index = driver.raft().log().last_index();
+        let (was_full, led) = (
+            node.disk.is_full(),
+            driver.raft().role() == RoleName::Leader,
+        );
+        let raft = driver.raft();
+        let was_asking = raft.role() == RoleName::Candidate && raft.voted_for() != Some(id);
+        let term = raft.current_term();
+        let (known, configured) = (raft.acquaintances().len(), raft.configured_at());
         let actions = step(driver, local);
         let driver = driver_of(&self.nodes, id);
         self.checker.node(driver)?;
         if driver.raft().role() == RoleName::Leader && driver.raft().commit_index() > committed {
-            let disks = self.nodes.values().map(|node| node.disk.durable());
-            self.checker.commitment(driver, disks)?;
+            let nodes = &self.nodes;
+            let disk = |id| nodes.get(&id).map(|node| node.disk.durable());
+            self.checker.commitment(driver, last_index, disk)?;
+        }
+        let raft = driver.raft();
+        let same_term = raft.current_term() == term;
+        let role = raft.role();
+        for (happened, marker) in [
+            (
+                was_full && led && role != RoleName::Leader && same_term,
+                Marker::StepsDownForDisk,
+            ),
+            (
+                was_asking && role == RoleName::Follower && same_term,
+                Marker::PreVoteFails,
+            ),
+            (
+                raft.acquaintances().len() > known && raft.configured_at() == configured,
+                Marker::StrangerIntroduced,
+            ),
+        ] {
+            if happened {
+                self.checker.markers.mark(marker);
+            }
         }
         let crash_rate = match driver.raft().role() {
             _ if self.is_calm => 0,
@@ -147,6 +212,7 @@ impl World<'_> {
         };
         for action in actions {
             if self.rng.random_ratio(crash_rate, 10_000) {
+                self.checker.markers.mark(Marker::FallsBetweenActions);
                 self.crash(id);
                 return Ok(());
             }
@@ -188,6 +254,17 @@ impl World<'_> {
                     self.checker
                         .reply(id, exchange.from, exchange.verifies, reply, disk)?;
                 }
+                if let Ok(Response::Raft(Reply::RequestVote(vote))) = &answer
+                    && !vote.vote_granted
+                    && exchange.candidacy.is_some_and(|term| vote.term < term)
+                {
+                    self.checker.markers.mark(Marker::VoteWithheld);
+                }
+                if let Ok(Response::Forward(ForwardReply::NotAppended { leader })) = &answer
+                    && *leader == Some(id)
+                {
+                    self.checker.markers.mark(Marker::LeaderFull);
+                }
                 // What one copy of a forward has not done, the other may have.
                 let is_denial = matches!(
                     answer,
@@ -202,6 +279,10 @@ impl World<'_> {
                 }
                 Ok(())
             }
+            Action::Answer(Token::Reader { number, told }, answer) => {
+                self.was_read(id, (number, told), &answer)
+            }
+            Action::Answer(Token::Admin(number), answer) => self.managed(id, number, &answer),
             Action::Answer(Token::Client(attempt), answer) => {
                 let since = self.node(id).asked.remove(&attempt.name());
                 match &answer {
@@ -210,6 +291,10 @@ impl World<'_> {
                     }
                     Ok(_) => return Err(bad_codec("a command got the answer to another question")),
                     Err(Refusal::SerialTooOld) => self.checker.refused(&attempt.command)?,
+                    Err(Refusal::OutcomeUnknown) => {
+                        self.checker.markers.mark(Marker::OutcomeUnknown);
+                    }
+                    Err(Refusal::NoLeader) => self.checker.markers.mark(Marker::NoLeader),
                     Err(_) => {}
                 }
                 self.answered_well(&attempt, since, &answer)?;
@@ -220,7 +305,7 @@ impl World<'_> {
                 Ok(())
             }
             Action::Record(order) => self.checker.order(id, &order),
-            Action::Show(_) => Ok(()),
+            Action::Meet { .. } | Action::Part(_) | Action::Show(_) => Ok(()),
         }
     }
 
@@ -238,7 +323,10 @@ impl World<'_> {
         let Some(since) = since else {
             return broken("every question gets one answer");
         };
-        let is_good = matches!(answer, Ok(_) | Err(Refusal::SerialTooOld));
+        let is_good = matches!(
+            answer,
+            Ok(_) | Err(Refusal::SerialTooOld | Refusal::Invalid(_))
+        );
         let at_peace = self.peace.is_some_and(|peace| peace.since <= since);
         if at_peace && (!is_good || since + SERVED_WITHIN < self.now) {
             return broken("at peace, every command is applied soon");
@@ -273,7 +361,12 @@ impl World<'_> {
             self.crash(id);
             return Ok(());
         }
-        match node.disk.finish(fails, rng)? {
+        let waiting = node.disk.waiting();
+        let finished = node.disk.finish(fails, rng)?;
+        if waiting > node.disk.waiting() + 1 {
+            self.checker.markers.mark(Marker::SavesTogether);
+        }
+        match finished {
             // An earlier one has taken it along.
             None => Ok(()),
             Some(Finished::Saved(number)) => {
@@ -281,6 +374,7 @@ impl World<'_> {
             }
             Some(Finished::Full(number)) => {
                 self.note(|| format!("node {id} finds no room"));
+                self.checker.markers.mark(Marker::DiskFull);
                 self.after(FULL_DISK_RETRY, Happening::Saved(id, life));
                 self.drive(id, |driver, now| {
                     driver.handle(now, Event::DiskFull(number))
@@ -288,6 +382,7 @@ impl World<'_> {
             }
             Some(Finished::Failed) => {
                 self.note(|| format!("the disk of node {id} fails"));
+                self.checker.markers.mark(Marker::DiskFails);
                 self.crash(id);
                 Ok(())
             }

@@ -19,8 +19,7 @@ use ratatui::style::Modifier;
 use ratatui::text::Line;
 use ratatui::widgets::{Block, BorderType, Widget};
 
-use crate::game::{BOARD_SIZE, Player, SQUARES};
-use crate::raft::NodeId;
+use crate::game::{BOARD_SIZE, Player, Ruin};
 use crate::ui::app::App;
 
 use super::fit;
@@ -32,9 +31,39 @@ pub fn draw(app: &App, area: Rect, buffer: &mut Buffer) {
         let cell = grid.cell(column, row);
         empty(app, cell, buffer);
     }
-    for player in &app.board {
-        square(app, player, grid.square(player.id), buffer);
+    for ruin in &app.ruins {
+        let (column, row) = ruin.square;
+        rubble(app, ruin, grid.cell(column, row), buffer);
     }
+    for player in &app.board {
+        square(app, player, grid.square(player.square), buffer);
+    }
+}
+
+/// What is left of a player who has gone for good: rubble, and a name where there is room.
+fn rubble(app: &App, ruin: &Ruin, area: Rect, buffer: &mut Buffer) {
+    let area = area.intersection(buffer.area);
+    let style = app.theme.faint();
+    for position in area.positions() {
+        // Sparse, the same at each frame, and unlike any player's fill.
+        let symbol = match (position.x * 7 + position.y * 3) % 5 {
+            0 => '▖',
+            2 => '▗',
+            _ => ' ',
+        };
+        if let Some(cell) = buffer.cell_mut(position) {
+            cell.set_char(symbol).set_style(style);
+        }
+    }
+    let name = fit(&ruin.name, usize::from(area.width.saturating_sub(2)));
+    let text = Rect {
+        y: area.y + area.height / 2,
+        height: area.height.min(1),
+        ..area
+    };
+    Line::styled(format!(" {name} "), style)
+        .centered()
+        .render(text, buffer);
 }
 
 /// A square without a player: an outline, or a dot where that is all there is room for.
@@ -155,12 +184,11 @@ impl Grid {
         BOARD_SIZE * (columns / 2).clamp(2, MOST_ROWS) + GAPS * GAP.1 + FRAME
     }
 
-    /// A player's square; empty for an id that has none.
-    pub fn square(&self, id: NodeId) -> Rect {
-        let index = usize::try_from(id.wrapping_sub(1)).unwrap_or(usize::MAX);
-        match SQUARES.get(index) {
-            Some(&(column, row)) => self.cell(column, row),
-            None => Rect::ZERO,
+    /// The square at that column and row; empty for one that is not on the board.
+    pub fn square(&self, (column, row): (u16, u16)) -> Rect {
+        match column < BOARD_SIZE && row < BOARD_SIZE {
+            true => self.cell(column, row),
+            false => Rect::ZERO,
         }
     }
 
@@ -177,6 +205,7 @@ impl Grid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::game::SQUARES;
 
     #[test]
     fn at_40_by_11_the_squares_fill_the_area() {
@@ -192,20 +221,21 @@ mod tests {
             for height in 11..60 {
                 let area = Rect::new(3, 2, width, height);
                 let grid = Grid::new(area);
-                for id in 1..=9 {
-                    let square = grid.square(id);
+                for (at, &own) in SQUARES.iter().enumerate() {
+                    let square = grid.square(own);
                     assert_eq!(area.intersection(square), square, "{area:?}");
-                    assert!((1..id).all(|other| !grid.square(other).intersects(square)));
+                    let mut others = SQUARES[..at].iter();
+                    assert!(others.all(|&other| !grid.square(other).intersects(square)));
                 }
             }
         }
     }
 
     #[test]
-    fn an_id_without_a_square_has_an_empty_one() {
+    fn a_square_that_is_not_on_the_board_is_empty() {
         let grid = Grid::new(Rect::new(0, 0, 40, 11));
-        for id in [0, 10, u64::MAX] {
-            assert!(grid.square(id).is_empty());
+        for square in [(4, 0), (0, 4), (u16::MAX, 0)] {
+            assert!(grid.square(square).is_empty());
         }
     }
 }

@@ -77,10 +77,14 @@ impl Columns {
         } else {
             Modifier::empty()
         };
-        let name = fit(&node.name, 7);
-        let padding = 8_usize.saturating_sub(Span::raw(name.as_str()).width());
+        // A spectator's id is longer than a player's.
+        let id = format!("{:<2}", node.id);
+        let id = if node.id > 9 { format!("{id} ") } else { id };
+        let room = 10 - id.len();
+        let name = fit(&node.name, room - 1);
+        let padding = room.saturating_sub(Span::raw(name.as_str()).width());
         let mut spans = vec![
-            Span::styled(format!("{:<2}", node.id), app.theme.player(node.id)),
+            Span::styled(id, app.theme.player(node.id)),
             Span::styled(
                 format!("{name}{:padding$}", ""),
                 Style::new().add_modifier(weight),

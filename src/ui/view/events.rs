@@ -49,6 +49,7 @@ fn event_lines(app: &App, event: &Event, width: usize) -> Vec<Line<'static>> {
         EventKind::Election(term) => ("◆", app.theme.term(term), app.theme.term(term)),
         EventKind::Hit(id) => ("●", app.theme.player(id), Style::new()),
         EventKind::Death(id) => ("╳", app.theme.player(id), bold),
+        EventKind::Members => ("±", app.theme.faint(), Style::new()),
         EventKind::Win(id) => ("★", app.theme.player(id), app.theme.player(id)),
         EventKind::Failure => ("!", app.theme.bad(), app.theme.bad()),
     };
