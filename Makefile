@@ -6,11 +6,13 @@
 # make model       walk through larger models than make test does: minutes, and 4 GB
 # make fuzz        give the readers ten minutes each of bytes that are made up
 #                  (FUZZ_SECONDS=20 FUZZ_TARGETS=xmlrpc for less)
+# make sim-night   the simulator over 200,000 seeds, with what happened how often   (SEEDS=20000)
 # make million     a million commands: do memory and disk stay bounded?   (COMMANDS=100000)
 # make help        this list
 
 CARGO ?= cargo
 CYCLES ?= 200
+SEEDS ?= 200000
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 
 FUZZ_SECONDS ?= 600
@@ -18,7 +20,7 @@ FUZZ_TARGETS ?= xmlrpc http_head log_reader snapshot_reader
 # What one input may take: bytes of its own, seconds, and MiB in all and in one piece.
 FUZZ_LIMITS = -max_len=32768 -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=16
 
-.PHONY: play test soak check bench model fuzz million help
+.PHONY: play test soak check bench model sim-night fuzz million help
 
 # The game replaces the shell, so that the terminal's signals reach it directly.
 play:
@@ -44,6 +46,11 @@ bench:
 model:
 	$(CARGO) test --lib model::tests::every_state_within_larger_bounds_keeps_every_rule -- \
 	    --ignored --exact --nocapture
+
+# On every core, with progress. A failure ends it, with the command that repeats that run.
+sim-night:
+	@$(CARGO) build --release
+	"$(TARGET)/release/raftian" sim --seed 0 --seeds $(SEEDS) --markers
 
 # What is found goes on from run to run in fuzz/corpus. A finding is left in fuzz/artifacts, and
 # docs/TESTING.md says what to do with it.

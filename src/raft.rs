@@ -506,8 +506,7 @@ impl Raft {
         {
             // Within its own term a leader only appends, so the mark is about these very entries.
             leader.saved_index = leader.saved_index.max(mark.index);
-            self.advance_commit_index();
-            self.replicate();
+            self.move_on();
         }
         self.finish()
     }

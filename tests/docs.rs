@@ -319,13 +319,20 @@ fn the_simulators_document_has_every_planted_mistake_and_every_invariant() {
         assert_names("docs/SIMULATOR.md", &document, &format!("| `{bug}` |"));
     }
     let mut invariants = BTreeSet::new();
-    for file in ["src/sim/checker.rs", "src/sim/world.rs"] {
-        let source = read(file);
+    for file in ["checker", "world", "world/admin", "world/nodes"] {
+        let source = read(&format!("src/sim/{file}.rs"));
         let first_text = |rest: &str| {
             let rest = rest.trim_start().strip_prefix('"')?;
-            Some(rest.split_once('"')?.0.to_string())
+            let text = rest.split_once('"')?.0;
+            (!text.is_empty()).then(|| text.to_string())
         };
-        for start in ["violated(", "invariant:", "_WITHIN,"] {
+        for start in [
+            "violated(",
+            "broken(",
+            "standing(",
+            "invariant:",
+            "_WITHIN,",
+        ] {
             invariants.extend(source.split(start).skip(1).filter_map(first_text));
         }
     }

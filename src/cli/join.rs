@@ -79,8 +79,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     let newcomer = Newcomer::new(&args.contact, wanted, |config| args.run.apply(config))?;
     newcomer.become_member()?;
-    let contact = newcomer.contact.clone();
-    let id = newcomer.node.id;
+    let NodeConfig { id, address, .. } = newcomer.node.clone();
     if args.no_screen {
         return serve(args, newcomer);
     }
@@ -96,7 +95,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         bot::start(id, running.commands(), updates).map_err(Failure::new)?;
     }
     let told = screen.clone();
-    promote(contact, id, move |text| {
+    promote(address, id, move |text| {
         told.offer(Update::Notice(text));
     })?;
     let exit = ui::run(seat, running.commands(), screen, inbox);
@@ -105,10 +104,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn serve(args: &Args, newcomer: Newcomer) -> Result<(), Failure> {
-    let NodeConfig { id, name, .. } = newcomer.node.clone();
-    let contact = newcomer.contact.clone();
+    let NodeConfig {
+        id, name, address, ..
+    } = newcomer.node.clone();
     let then = || {
-        promote(contact, id, |text| {
+        promote(address, id, |text| {
             let _ = writeln!(io::stderr(), "raftian: {text}");
         })
     };
@@ -131,7 +131,7 @@ pub(super) struct Wanted {
 
 /// A node that joins a cluster, before it runs.
 pub(super) struct Newcomer {
-    pub contact: String,
+    contact: String,
     pub node: NodeConfig,
     members: Members,
     config: Config,
@@ -312,14 +312,15 @@ fn used_ids(contact: &str) -> Vec<NodeId> {
     board.map_or_else(|_| Vec::new(), |board| codec::decode_ruins(&board))
 }
 
-/// Asks to vote until the node does, on a thread of its own. `tell` hears why, if it never does.
+/// Asks to vote until the node does, on a thread of its own. The node itself is asked, which knows
+/// who leads, whoever has left meanwhile. `tell` hears why, if it never does.
 fn promote(
-    contact: String,
+    address: String,
     id: NodeId,
     tell: impl Fn(String) + Send + 'static,
 ) -> Result<(), Failure> {
     let work = move || {
-        let client: Client = client(&contact);
+        let client: Client = client(&address);
         let id = Value::Int(i64::try_from(id).unwrap_or(i64::MAX));
         let promoted =
             until_it_works(

@@ -8,7 +8,7 @@ use super::join::{Newcomer, Wanted, until_it_works};
 use super::members::ask;
 use super::node_args::RunArgs;
 use super::{Failure, client};
-use crate::config::parse_address;
+use crate::config::{NodeConfig, parse_address};
 use crate::rpc::value::Value;
 use crate::ui::{self, terminal};
 
@@ -62,18 +62,18 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         args.run.apply(config);
     })?;
     newcomer.become_member()?;
-    let id = newcomer.node.id;
+    let NodeConfig { id, address, .. } = newcomer.node.clone();
     let seat = newcomer.seat(true);
     let (screen, inbox) = ui::inbox();
     let mut running = newcomer.start(&args.run, Some(Box::new(screen.clone())), |_| ())?;
     let exit = ui::run(seat, running.commands(), screen, inbox);
-    // Quickly, and if nobody takes it: a leader gets over a learner that is silent.
-    let contact = client(&args.contact);
+    // Its own node knows who leads. Not for long: a leader gets over a learner that is silent.
+    let own = client(&address);
     let id = Value::Int(i64::try_from(id).unwrap_or(i64::MAX));
     let mut tries = 0;
     let _ = until_it_works(|| {
         tries += 1;
-        match ask(&contact, "cluster.remove", std::slice::from_ref(&id)) {
+        match ask(&own, "cluster.remove", std::slice::from_ref(&id)) {
             Err(_) if tries < 5 => Err("again".to_string()),
             _ => Ok(()),
         }

@@ -163,11 +163,11 @@ impl Raft {
                 progress.is_suspect = true;
             }
         }
-        self.heard_from_peer();
+        self.move_on();
     }
 
-    /// A peer has answered this leader: whatever that makes possible.
-    pub(super) fn heard_from_peer(&mut self) {
+    /// A peer has answered this leader, or its own disk has: whatever that makes possible.
+    pub(super) fn move_on(&mut self) {
         self.advance_commit_index();
         self.confirm_reads();
         self.hand_over();

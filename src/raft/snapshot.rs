@@ -232,6 +232,6 @@ impl Raft {
             }
             _ => progress.is_suspect = true,
         }
-        self.heard_from_peer();
+        self.move_on();
     }
 }

@@ -319,6 +319,7 @@ impl<'a> World<'a> {
         while self.now <= calm_since + LEADER_WITHIN + CALL_TIMEOUT {
             self.next()?;
         }
+        self.nobody_waits()?;
         self.retire_the_removed();
         self.half_connected()?;
         let calm_since = self.now;
@@ -344,6 +345,27 @@ impl<'a> World<'a> {
             )?;
         }
         self.checker.finish()
+    }
+
+    /// There has been a leader for a while: whoever asked a member in worse times has an answer,
+    /// whatever became of the entry that was meant.
+    fn nobody_waits(&self) -> Checked {
+        let members = self.member_ids();
+        let waits = |since: u64| since + LEADER_WITHIN / 2 < self.now;
+        for id in members {
+            let asked = &self.nodes[&id].asked;
+            if let Some((asked, since)) = asked.iter().find(|(_, since)| waits(**since)) {
+                let standing = self.standing("a leader serves whoever has waited for one");
+                let Violation { detail, .. } = &standing;
+                return Err(Violation {
+                    detail: format!(
+                        "node {id}: client and attempt {asked:?}, since {since} ms; {detail}"
+                    ),
+                    ..standing
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Links stay cut, in a way that leaves somebody who can talk to a majority, and nothing else

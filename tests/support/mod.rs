@@ -27,7 +27,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use raftian::machine::Answer;
-use raftian::raft::RoleName;
+use raftian::node::event::Members;
+use raftian::raft::{RoleName, Standing};
 use raftian::rpc::client::{CallError, Client};
 use raftian::rpc::codec;
 use raftian::rpc::value::{Fault, Value};
@@ -260,27 +261,60 @@ impl Cluster {
     /// Starts a node and does not wait. Words before the program's name start it in their own way,
     /// as long as they become it in the end: the process that was started is the node.
     pub fn launch(&mut self, id: u64, before: &[&str], options: &[&str]) {
+        let id_text = id.to_string();
+        let serve = ["serve", "--config", "test.toml", "--id", &id_text];
+        self.launch_as(id, before, &[&serve, options].concat());
+    }
+
+    /// Starts a new node that joins the cluster by way of another, and waits until it says that it
+    /// is ready. Returns its id.
+    pub fn join(&mut self, contact: u64) -> u64 {
+        let id = self.grow();
+        self.join_again(id, contact);
+        id
+    }
+
+    /// Room for one more node, which the configuration does not name. Returns its id.
+    pub fn grow(&mut self) -> u64 {
+        self.ports.push(free_port());
+        self.ports.len() as u64
+    }
+
+    /// The same for a node that has been a member before.
+    pub fn join_again(&mut self, id: u64, contact: u64) {
+        let (contact, address) = (self.address(contact), self.address(id));
+        let (id_text, screen) = (id.to_string(), "--no-screen");
+        let join = [
+            "join",
+            &contact,
+            "--id",
+            &id_text,
+            "--address",
+            &address,
+            screen,
+        ];
+        self.launch_as(id, &[], &join);
+        self.wait_until_ready(id);
+    }
+
+    /// Starts the program as a node, in any way in which it can be one.
+    fn launch_as(&mut self, id: u64, before: &[&str], arguments: &[&str]) {
         assert!(!self.nodes.contains_key(&id), "bob{id} is running");
         let open = |which| {
             let path = self.output(id, which);
             let mut options = OpenOptions::new();
             options.append(true).create(true).open(path).unwrap()
         };
-        let id_text = id.to_string();
-        let serve = ["serve", "--config", "test.toml", "--id", &id_text];
         let mut command = match before.split_first() {
-            None => self.raftian(&serve),
+            None => self.raftian(arguments),
             Some((program, words)) => {
                 let mut command = self.ours(Command::new(program));
                 let raftian = env!("CARGO_BIN_EXE_raftian");
-                command.args(words).arg(raftian).args(serve);
+                command.args(words).arg(raftian).args(arguments);
                 command
             }
         };
-        command
-            .args(options)
-            .stdout(open("out"))
-            .stderr(open("err"));
+        command.stdout(open("out")).stderr(open("err"));
         let printed_before = self.printed(id).lines().count();
         let child = spawn(&mut command);
         let address = self.address(id);
@@ -371,6 +405,26 @@ impl Cluster {
         let node = self.nodes.get(&id)?;
         let value = node.clients.status.call("cluster.status", &[]).ok()?;
         Some(codec::decode_status(&value).expect("a node speaks the documented language"))
+    }
+
+    /// Who belongs to the cluster, as a node knows it.
+    pub fn members(&self, id: u64) -> Members {
+        let value = self.call(id, "cluster.members", &[]).unwrap();
+        codec::decode_members(&value).expect("a node speaks the documented language")
+    }
+
+    /// Ids and standings, as a node knows them: `1 2 -3 +4 ~9`.
+    pub fn standings(&self, id: u64) -> String {
+        let members = self.members(id).members.into_iter().map(|member| {
+            let sign = match member.standing {
+                Standing::Voter => "",
+                Standing::Incoming => "+",
+                Standing::Outgoing => "-",
+                Standing::Learner => "~",
+            };
+            format!("{sign}{}", member.id)
+        });
+        members.collect::<Vec<_>>().join(" ")
     }
 
     /// How all nodes stand that run; `None` when one does not say.
