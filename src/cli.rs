@@ -13,6 +13,7 @@ mod attack;
 mod embedded;
 mod inspect;
 mod join;
+mod kv;
 mod members;
 mod node_args;
 mod play;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
+use crate::application::Kind;
 use crate::config::{Config, ConfigError};
 use crate::node::Node;
 use crate::node::submissions::OUTCOME_WITHIN;
@@ -76,6 +78,7 @@ enum Command {
     Watch(watch::Args),
     Members(members::Args),
     Attack(attack::Args),
+    Kv(kv::Args),
     Status(status::Args),
     Verify(verify::Args),
     Inspect(inspect::Args),
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Some(Command::Watch(args)) => watch::run(&args),
         Some(Command::Members(args)) => members::run(&args),
         Some(Command::Attack(args)) => attack::run(&args),
+        Some(Command::Kv(args)) => kv::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Verify(args)) => verify::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
@@ -158,6 +162,18 @@ fn seat(config: &Config, id: NodeId) -> Seat {
             .collect(),
         title: config.cluster.name.clone(),
         watches: false,
+    }
+}
+
+/// Screens are the game's.
+fn require_board(config: &Config, instead: &str) -> Result<(), Failure> {
+    match config.cluster.machine {
+        Kind::Game => Ok(()),
+        Kind::Kv => Err(Failure::Usage(format!(
+            "the cluster {} runs {}, which has no screen: {instead}",
+            config.cluster.name,
+            Kind::Kv
+        ))),
     }
 }
 

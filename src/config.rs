@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub use address::parse_address;
 
+use crate::application::Kind;
 use crate::command::printable;
 use crate::game::MAX_PLAYERS;
 use crate::raft::NodeId;
@@ -61,7 +62,7 @@ pub struct Cluster {
     /// The cluster's name.
     pub name: String,
     /// What the nodes replicate.
-    pub machine: MachineKind,
+    pub machine: Kind,
     /// Milliseconds between a leader's heartbeats; at least 1.
     pub heartbeat_ms: u64,
     /// Milliseconds, shortest and longest; the shortest exceeds the heartbeat.
@@ -82,13 +83,6 @@ pub struct Storage {
     pub snapshot_entries: u64,
     /// The size of a piece of the log, in KiB; at least 4.
     pub segment_kib: u64,
-}
-
-/// A replicated state machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MachineKind {
-    /// The board: [`crate::game`].
-    Game,
 }
 
 /// One node.
@@ -117,7 +111,7 @@ impl Default for Cluster {
     fn default() -> Cluster {
         Cluster {
             name: "local".to_string(),
-            machine: MachineKind::Game,
+            machine: Kind::Game,
             heartbeat_ms: 50,
             // The range of the Raftian report and of the Raft paper (9.3).
             election_timeout_ms: (150, 300),
@@ -312,11 +306,11 @@ impl Judge<'_> {
     fn cluster(&self, raw: &RawConfig) -> Result<Cluster, ConfigError> {
         let default = Cluster::default();
         let machine = match &raw.machine {
-            Some(At { value, line }) if value != "game" => {
-                let message = format!("{} is unknown; the one machine is \"game\"", quote(value));
-                return Err(self.error(*line, "cluster.machine", &message));
-            }
-            _ => MachineKind::Game,
+            Some(At { value, line }) => Kind::parse(value).ok_or_else(|| {
+                let message = format!("{} is unknown; write \"game\" or \"kv\"", quote(value));
+                self.error(*line, "cluster.machine", &message)
+            })?,
+            None => default.machine,
         };
         let (heartbeat_ms, election_timeout_ms) = self.times(raw, &default)?;
         Ok(Cluster {

@@ -30,11 +30,13 @@
 #[macro_use]
 mod planted;
 
+pub mod application;
 pub mod bot;
 pub mod cli;
 pub mod command;
 pub mod config;
 pub mod game;
+pub mod kv;
 pub mod logging;
 pub mod machine;
 #[cfg(test)]

@@ -48,8 +48,10 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::application::{Application, Kind};
 use crate::config::{Config, NodeConfig};
 use crate::game::Game;
+use crate::kv::Store;
 use crate::logging::NodeLog;
 use crate::machine::Machine;
 use crate::orders_log::OrdersLog;
@@ -148,10 +150,7 @@ impl Node {
             entries.last_index()
         );
         let machine = match &snapshot {
-            None if joins => Machine::new(Game::new([])),
-            None => Machine::new(Game::new(
-                config.nodes.iter().map(|n| (n.id, n.name.clone())),
-            )),
+            None => Machine::new(fresh(config, joins)),
             Some(snapshot) => restored(snapshot).map_err(io::Error::other)?,
         };
         let core = core_config(config, node, joins);
@@ -249,8 +248,18 @@ impl Drop for Node {
     }
 }
 
+/// A machine that nothing has been done with.
+fn fresh(config: &Config, joins: bool) -> Application {
+    let players = config.nodes.iter().map(|n| (n.id, n.name.clone()));
+    match config.cluster.machine {
+        Kind::Game if joins => Game::new([]).into(),
+        Kind::Game => Game::new(players).into(),
+        Kind::Kv => Store::default().into(),
+    }
+}
+
 /// The state machine after the snapshot, or why the snapshot is of no use.
-fn restored(snapshot: &Snapshot) -> Result<Machine<Game>, String> {
+fn restored(snapshot: &Snapshot) -> Result<Machine<Application>, String> {
     Document::of_snapshot(snapshot).map(Document::machine)
 }
 

@@ -40,6 +40,9 @@
 //! it can be sent to a client, and the log can go on after it. A refusal is one line of bounded
 //! length.
 //!
+//! Where the machine is the key-value store, `"store"` stands in the place of `servers`, `board` and
+//! `ruins`: a line for each key, `["colour","red"]`, with the value as in a command ([`crate::kv`]).
+//!
 //! Caveat: `url` and `port` repeat a member's address, and `lastConfig` the members' ids, for readers
 //! who know the report. Nothing reads them back.
 
@@ -49,8 +52,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::application::Application;
 use crate::command::{MAX_SERIAL, is_client, printable};
 use crate::game::{Game, Player, Ruin};
+use crate::kv::{Datum, Store};
 use crate::machine::{Answer, MAX_SESSIONS, Machine, Session, Sessions, WINDOW};
 use crate::raft::{Configuration, MAX_TERM, Member, NodeId, Snapshot, Standing};
 
@@ -68,8 +73,8 @@ const MAX_NAME: usize = 64;
 /// The state machine after the entry at `last_index`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// The board.
-    pub game: Game,
+    /// The board, or the store.
+    pub state: Application,
     /// Index of the last entry applied.
     pub last_index: u64,
     /// Its term.
@@ -125,9 +130,10 @@ struct SessionLine {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Raw {
-    servers: Vec<ServerLine>,
-    board: Vec<SquareLine>,
-    ruins: Vec<SquareLine>,
+    servers: Option<Vec<ServerLine>>,
+    board: Option<Vec<SquareLine>>,
+    ruins: Option<Vec<SquareLine>>,
+    store: Option<Vec<(String, serde_json::Value)>>,
     last_index: u64,
     last_term: u64,
     last_config: Vec<NodeId>,
@@ -144,12 +150,12 @@ const AFTER_CHECKSUM: &str = "\"\n}\n";
 impl Document {
     /// What the machine holds after an entry of `last_term`, and who belonged to the cluster then.
     pub fn of(
-        machine: &Machine<Game>,
+        machine: &Machine<Application>,
         last_term: u64,
         configuration: Arc<Configuration>,
     ) -> Document {
         Document {
-            game: machine.state().clone(),
+            state: machine.state().clone(),
             last_index: machine.last_applied(),
             last_term,
             configuration,
@@ -162,8 +168,8 @@ impl Document {
     }
 
     /// The machine that the document describes.
-    pub fn machine(self) -> Machine<Game> {
-        Machine::restored(self.game, self.sessions, self.last_index, self.digest)
+    pub fn machine(self) -> Machine<Application> {
+        Machine::restored(self.state, self.sessions, self.last_index, self.digest)
     }
 
     /// The document as Raft carries it.
@@ -190,7 +196,41 @@ impl Document {
                 })
                 .collect(),
         });
-        let players = self.game.players().iter();
+        let state = match &self.state {
+            Application::Game(game) => self.game(game),
+            Application::Store(store) => {
+                let values = store.iter().map(|(key, value)| (key, value.to_json()));
+                format!("\"store\":[{}],\n", lines(values))
+            }
+        };
+        let members = self.configuration.members().iter();
+        let members = members.map(|(&id, member)| MemberLine {
+            id,
+            standing: member.standing,
+            name: member.name.clone(),
+            address: member.address.clone(),
+        });
+        let ids: Vec<NodeId> = self.configuration.members().keys().copied().collect();
+        let mut text = format!(
+            "{{\n{state}\"lastIndex\":{},\n\"lastTerm\":{},\n\"lastConfig\":{},\n\
+             \"members\":[{}],\n\"digest\":{},\n\"sessions\":[{}]",
+            self.last_index,
+            self.last_term,
+            json(&ids),
+            lines(members),
+            json(&self.digest),
+            lines(sessions)
+        );
+        let checksum = checksum(text.as_bytes());
+        text.push_str(BEFORE_CHECKSUM);
+        text.push_str(&checksum);
+        text.push_str(AFTER_CHECKSUM);
+        text.into_bytes()
+    }
+
+    /// The board's lines.
+    fn game(&self, game: &Game) -> String {
+        let players = game.players().iter();
         let servers = players.clone().map(|player| {
             let member = self.configuration.members().get(&player.id);
             let address = member.map_or("", |member| &member.address);
@@ -207,38 +247,17 @@ impl Document {
             name: player.name.clone(),
             square: player.square,
         });
-        let ruins = self.game.ruins().iter().map(|ruin| SquareLine {
+        let ruins = game.ruins().iter().map(|ruin| SquareLine {
             id: ruin.id,
             name: ruin.name.clone(),
             square: ruin.square,
         });
-        let members = self.configuration.members().iter();
-        let members = members.map(|(&id, member)| MemberLine {
-            id,
-            standing: member.standing,
-            name: member.name.clone(),
-            address: member.address.clone(),
-        });
-        let ids: Vec<NodeId> = self.configuration.members().keys().copied().collect();
-        let mut text = format!(
-            "{{\n\"servers\":[{}],\n\"board\":[{}],\n\"ruins\":[{}],\n\"lastIndex\":{},\n\
-             \"lastTerm\":{},\n\"lastConfig\":{},\n\"members\":[{}],\n\"digest\":{},\n\
-             \"sessions\":[{}]",
+        format!(
+            "\"servers\":[{}],\n\"board\":[{}],\n\"ruins\":[{}],\n",
             lines(servers),
             lines(board),
-            lines(ruins),
-            self.last_index,
-            self.last_term,
-            json(&ids),
-            lines(members),
-            json(&self.digest),
-            lines(sessions)
-        );
-        let checksum = checksum(text.as_bytes());
-        text.push_str(BEFORE_CHECKSUM);
-        text.push_str(&checksum);
-        text.push_str(AFTER_CHECKSUM);
-        text.into_bytes()
+            lines(ruins)
+        )
     }
 
     /// Reads a document's text, or says in one sentence what is wrong with it.
@@ -253,7 +272,13 @@ impl Document {
         }
         let configuration = configuration(raw.members, &raw.last_config)?;
         let document = Document {
-            game: game(raw.servers, raw.board, raw.ruins)?,
+            state: match (raw.servers, raw.board, raw.ruins, raw.store) {
+                (Some(servers), Some(board), Some(ruins), None) => {
+                    game(servers, board, ruins)?.into()
+                }
+                (None, None, None, Some(values)) => store(values)?.into(),
+                _ => return Err("it has neither a board nor a store".to_string()),
+            },
             last_index: raw.last_index,
             last_term: raw.last_term,
             configuration: Arc::new(configuration),
@@ -362,6 +387,15 @@ fn game(
     Game::restored(players.collect(), ruins.collect())
 }
 
+/// The store, if it can be one.
+fn store(lines: Vec<(String, serde_json::Value)>) -> Result<Store, String> {
+    let values = lines.into_iter().map(|(key, value)| {
+        let datum = Datum::from_json(&value)?;
+        Ok((key, datum))
+    });
+    Store::restored(values.collect::<Result<Vec<_>, String>>()?)
+}
+
 /// The session table, if some machine can have it.
 fn sessions(lines: Vec<SessionLine>, last_index: u64, last_term: u64) -> Result<Sessions, String> {
     if lines.len() > MAX_SESSIONS {
@@ -460,8 +494,8 @@ mod tests {
         Game::new((1..=3).map(|id| (id, format!("bob{id}"))))
     }
 
-    fn machine(commands: u64) -> Machine<Game> {
-        let mut machine = Machine::new(game());
+    fn machine(commands: u64) -> Machine<Application> {
+        let mut machine = Machine::new(game().into());
         for serial in 1..=commands {
             let client = format!("client \"{}\"", serial % 3);
             let command = Command::new(client, serial, format!("attack {}", serial % 4));
@@ -587,16 +621,36 @@ mod tests {
     #[test]
     fn players_and_ruins_stand_where_they_stood() {
         let mut document = document();
-        let mut game = document.game.clone();
+        let mut game = document.state.game().unwrap().clone();
         game.configure(&Configuration::of_voters([1, 3]), false);
         game.configure(&Configuration::of_voters([1, 2, 3]), false);
-        document.game = game.clone();
+        document.state = game.clone().into();
         let again = Document::read(&document.write()).unwrap();
-        assert_eq!(again.game, game);
-        assert_eq!(
-            (again.game.players().len(), again.game.ruins().len()),
-            (3, 1)
-        );
+        let again = again.state.game().unwrap();
+        assert_eq!(*again, game);
+        assert_eq!((again.players().len(), again.ruins().len()), (3, 1));
+    }
+
+    #[test]
+    fn a_store_comes_back_as_it_was() {
+        let mut store = Store::default();
+        for command in [
+            r#"put "colour" "red""#,
+            r#"put "a \"b\"" {"base64":"AAEC"}"#,
+            r#"incr "n""#,
+            r#"append "long" "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n""#,
+        ] {
+            assert!(!store.apply(command).starts_with("refused"), "{command}");
+        }
+        let document = Document {
+            state: store.clone().into(),
+            ..document()
+        };
+        let text = document.write();
+        assert_eq!(Document::read(&text), Ok(document));
+        let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(value["store"][1], serde_json::json!(["colour", "red"]));
+        assert_eq!(value.get("servers"), None);
     }
 
     #[test]

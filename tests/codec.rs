@@ -7,6 +7,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use raftian::application::Kind;
 use raftian::command::{Command, MAX_CLIENT_BYTES, MAX_SERIAL, MAX_TEXT_BYTES};
 use raftian::machine::Answer;
 use raftian::node::event::{
@@ -101,6 +102,7 @@ fn members() -> impl Strategy<Value = Members> {
         .prop_map(
             |(numbers, leader, committed, joint, configuration)| Members {
                 cluster: "lan".to_string(),
+                machine: Kind::ALL[usize::from(joint)],
                 id: numbers[0],
                 leader,
                 term: numbers[1],

@@ -6,7 +6,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use raftian::config::{Config, DEFAULT_PATH, MachineKind};
+use raftian::application::Kind;
+use raftian::config::{Config, DEFAULT_PATH};
 
 const NODE: &str = "[[node]]\nid = 1\nname = \"bob1\"\naddress = \"127.0.0.1:8001\"\n";
 
@@ -46,7 +47,7 @@ fn the_default_file_is_five_bobs_on_loopback_and_repeats_the_defaults() {
 fn all_but_the_nodes_is_optional() {
     let cluster = parse(NODE).unwrap().cluster;
     assert_eq!(cluster.name, "local");
-    assert_eq!(cluster.machine, MachineKind::Game);
+    assert_eq!(cluster.machine, Kind::Game);
     assert_eq!(cluster.heartbeat_ms, 50);
     assert_eq!(cluster.election_timeout_ms, (150, 300));
     assert_eq!(cluster.logs, PathBuf::from("logs"));
@@ -269,9 +270,9 @@ fn each_mistake_is_one_line_with_file_line_and_key() {
             "90 ms",
         ),
         (
-            cluster("machine = \"kv\""),
-            "my.toml:2: cluster.machine: \"kv\" is unknown",
-            "\"game\"",
+            cluster("machine = \"kw\""),
+            "my.toml:2: cluster.machine: \"kw\" is unknown",
+            "write \"game\" or \"kv\"",
         ),
         (
             cluster("name = \"\""),

@@ -9,7 +9,7 @@ use raftian::game::Game;
 use raftian::machine::Machine;
 use raftian::node::driver::{Driver, Parts};
 use raftian::node::event::{
-    Action, Event, ForwardReply, PeerReply, PeerRequest, Question, Refusal, Response,
+    Action, Event, ForwardReply, PeerReply, PeerRequest, Query, Question, Refusal, Response,
 };
 use raftian::node::queues::Update;
 use raftian::raft::{
@@ -21,6 +21,14 @@ use raftian::snapshot::{self, Document};
 use raftian::storage::Memory;
 
 const OWN: &str = "bob1-0123456789abcdef";
+
+/// The board as a node has it.
+fn state() -> Question {
+    Question::Read {
+        query: Query::State,
+        stale: true,
+    }
+}
 
 /// A node that leads a cluster of its own, and whose disk is done at once.
 struct Alone {
@@ -273,7 +281,7 @@ fn whoever_waits_for_a_command_that_a_snapshot_covers_is_answered() {
     let mut leader = Alone::with(&[1], 2);
     let command = Command::new("c", 7, "attack 1").unwrap();
     let _ = leader.handle(Event::Asked(1, Question::Submit(command.clone())));
-    let _ = leader.handle(Event::Asked(2, Question::State { stale: true }));
+    let _ = leader.handle(Event::Asked(2, state()));
     let snapshot: &Snapshot = leader.driver.raft().snapshot().unwrap();
 
     let mut node = Alone::with(&[1, 2, 3], 1_000);
@@ -323,7 +331,7 @@ fn a_command_that_a_snapshot_may_have_forgotten_is_not_sent_again() {
         let command = Command::new(format!("other {other}"), 1, "attack 1").unwrap();
         let _ = leader.handle(Event::Asked(other, Question::Submit(command)));
     }
-    let _ = leader.handle(Event::Asked(9_999, Question::State { stale: true }));
+    let _ = leader.handle(Event::Asked(9_999, state()));
     let snapshot: &Snapshot = leader.driver.raft().snapshot().unwrap();
     assert_eq!(leader.driver.machine().answer("c", 7), None);
 
@@ -372,9 +380,6 @@ fn a_command_that_a_snapshot_may_have_forgotten_is_not_sent_again() {
         .any(|action| matches!(action, Action::Answer(2, Err(Refusal::OutcomeUnknown))));
     assert!(told, "{actions:?}");
     for _ in 0..100 {
-        assert_eq!(
-            forwarded(&node.handle(Event::Asked(4, Question::State { stale: true }))),
-            None
-        );
+        assert_eq!(forwarded(&node.handle(Event::Asked(4, state()))), None);
     }
 }

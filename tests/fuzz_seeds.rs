@@ -22,8 +22,10 @@ use properties::TARGETS;
 use properties::forge::{self, Help};
 use properties::log_reader;
 use properties::snapshot_reader::sealed;
+use raftian::application::{Application, Kind};
 use raftian::command::Command;
 use raftian::game::Game;
+use raftian::kv::Store as KvStore;
 use raftian::machine::{Answer, Machine};
 use raftian::node::event::{
     Errand, ErrandReply, Forward, ForwardReply, MemberStatus, Members, PeerRequest, Refusal,
@@ -35,6 +37,7 @@ use raftian::raft::{
     Reply, Request, RequestVote, RequestVoteReply, RoleName, Save, SaveSnapshot, Snapshot,
     Standing, TimeoutNow, TimeoutNowReply,
 };
+use raftian::rpc::value::{Struct, Value};
 use raftian::rpc::{methods, xml};
 use raftian::snapshot::Document;
 use raftian::status::{PeerStatus, Status};
@@ -269,6 +272,7 @@ fn members() -> Members {
     };
     Members {
         cluster: "local".to_string(),
+        machine: Kind::Game,
         id: 1,
         leader: Some(1),
         term: 2,
@@ -284,12 +288,11 @@ fn members() -> Members {
 
 /// Snapshots of some games.
 fn snapshots() -> Vec<(&'static str, Vec<u8>)> {
-    let game = |players, clients: u64, commands| {
-        let ids = (1..=players).map(|id| (id, format!("bob{id}")));
-        let mut machine = Machine::new(Game::new(ids));
+    let machine = |state: Application, players, clients: u64, commands, text: fn(u64) -> String| {
+        let mut machine = Machine::new(state);
         for index in 1..=commands {
             let client = format!("client \"{}\" ü", index % clients);
-            let command = Command::new(client, index, format!("attack {}", index % 4)).unwrap();
+            let command = Command::new(client, index, text(index)).unwrap();
             machine.apply(&Entry {
                 index,
                 term: 1 + index / 10,
@@ -307,7 +310,21 @@ fn snapshots() -> Vec<(&'static str, Vec<u8>)> {
         let members = Configuration::new((1..=players).map(member).collect()).unwrap();
         Document::of(&machine, 1 + commands / 10, members.into()).write()
     };
+    let game = |players, clients, commands| {
+        let ids = (1..=players).map(|id| (id, format!("bob{id}")));
+        let text = |index| format!("attack {}", index % 4);
+        machine(Game::new(ids).into(), players, clients, commands, text)
+    };
+    let store = machine(KvStore::default().into(), 3, 2, 12, |index| {
+        match index % 4 {
+            0 => format!("put \"k{index}\" {{\"base64\":\"AAEC\"}}"),
+            1 => format!("put \"k \\\"{index}\\\"\" \"zwei\\nü\""),
+            2 => format!("append \"text\" \"{}\"", "\\n".repeat(40)),
+            _ => "incr \"n\"".to_string(),
+        }
+    });
     vec![
+        ("store", store),
         ("two_players", game(2, 1, 1)),
         ("three_players", game(3, 3, 25)),
         ("nine_players", game(9, 9, 40)),
@@ -315,8 +332,17 @@ fn snapshots() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// A write to the store.
+fn kv(operation: &str, operands: &[Value]) -> Vec<u8> {
+    let identity = ["python-7f3a".into(), 7.into()];
+    let params = [&identity, operands].concat();
+    xml::encode_call(&format!("kv.{operation}"), &params)
+}
+
 /// A document of each kind.
 fn documents() -> Vec<(&'static str, Vec<u8>)> {
+    let after = Struct::from([("after", "k".into()), ("stale", true.into())]);
+    let after = Value::from(after);
     let command = |serial, text: &str| Arc::new(Command::new("bob1-7f3a", serial, text).unwrap());
     let entry = |index, payload| Entry {
         index,
@@ -482,6 +508,16 @@ fn documents() -> Vec<(&'static str, Vec<u8>)> {
         ("submit", xml::encode_call("submit_rpc", &submit)),
         ("attack", xml::encode_call("game.attack", &[3.into()])),
         ("state", xml::encode_call("game.state", &[])),
+        ("kv_put", kv("put", &["k".into(), "zwei\nü".into()])),
+        ("kv_delete", kv("delete", &["k".into()])),
+        (
+            "kv_cas",
+            kv("cas", &["k".into(), Value::Nil, Value::Base64(vec![0, 1])]),
+        ),
+        ("kv_append", kv("append", &["k".into(), "x".into()])),
+        ("kv_incr", kv("incr", &["n".into()])),
+        ("kv_get", xml::encode_call("kv.get", &["k".into()])),
+        ("kv_list", xml::encode_call("kv.list", &["k".into(), after])),
         (
             "help",
             xml::encode_call("system.methodHelp", &["game.state".into()]),

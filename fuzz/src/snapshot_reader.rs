@@ -13,8 +13,8 @@
 
 use std::sync::Arc;
 
+use raftian::application::Application;
 use raftian::command::{Command, MAX_SERIAL, printable};
-use raftian::game::Game;
 use raftian::machine::{Answer, MAX_SESSIONS, Machine, StateMachine as _};
 use raftian::node::event::{Response, State};
 use raftian::raft::{Configuration, Entry, MAX_TERM, Payload};
@@ -70,21 +70,23 @@ fn read(text: &[u8]) -> bool {
     true
 }
 
-fn restored(document: &Document, machine: Machine<Game>) {
+fn restored(document: &Document, machine: Machine<Application>) {
     let members = document.configuration.clone();
     let again = Document::of(&machine, document.last_term, members);
     assert_eq!(again, *document);
     // Whoever has it can go on to the next members.
     let next = Configuration::of_voters([1, 2, 9]);
-    let mut game = machine.state().clone();
-    game.configure(&next, false);
-    assert_eq!(game.players().len(), 3);
-    let _ = methods::write(Ok(Response::State(State {
-        players: machine.state().players().to_vec(),
-        ruins: machine.state().ruins().to_vec(),
-        index: machine.last_applied(),
-        digest: machine.digest().to_string(),
-    })));
+    let mut state = machine.state().clone();
+    state.configure(&next, false);
+    if let Application::Game(game) = &state {
+        assert_eq!(game.players().len(), 3);
+        let _ = methods::write(Ok(Response::State(State {
+            players: game.players().to_vec(),
+            ruins: game.ruins().to_vec(),
+            index: machine.last_applied(),
+            digest: machine.digest().to_string(),
+        })));
+    }
 
     const CLIENTS: usize = 4;
     for (client, session) in document.sessions.iter() {
@@ -113,7 +115,7 @@ fn restored(document: &Document, machine: Machine<Game>) {
 }
 
 /// What the client is told of an attack that comes next.
-fn applied(machine: &mut Machine<Game>, client: &str, serial: u64) -> Option<Answer> {
+fn applied(machine: &mut Machine<Application>, client: &str, serial: u64) -> Option<Answer> {
     let command = Command::new(client, serial, "attack 1").expect("a command within the limits");
     let order = machine.apply(&Entry {
         index: machine.last_applied() + 1,

@@ -17,7 +17,9 @@
 
 use std::collections::BTreeSet;
 
-use raftian::node::event::{Errand, PeerReply, PeerRequest, Question, Response};
+use raftian::command::Command;
+use raftian::kv::{Expected, Operation};
+use raftian::node::event::{Errand, PeerReply, PeerRequest, Query, Question, Response};
 use raftian::raft::{AppendEntries, Reply, Request};
 use raftian::rpc::codec;
 use raftian::rpc::methods::{self, Asked, ReplyKind};
@@ -130,18 +132,28 @@ fn asked(bytes: &[u8]) {
         }
         Question::Forward(forward) => methods::call(&PeerRequest::Forward(forward.clone())),
         Question::Status => methods::call(&PeerRequest::Status),
-        Question::Board => encode_call("game.board", &[]),
         Question::Members => methods::call(&PeerRequest::Members),
         Question::Errand { sender_id, errand } => methods::call(&PeerRequest::Errand {
             sender_id: *sender_id,
             errand: errand.clone(),
         }),
         Question::Do(errand) => administered(errand),
-        Question::State { stale } => {
+        Question::Read { query, stale } => {
             let mut options = Struct::default();
             options.insert("stale", Value::Bool(*stale));
-            encode_call("game.state", &[Value::Struct(options)])
+            match query {
+                Query::State => encode_call("game.state", &[options.into()]),
+                Query::Board => encode_call("game.board", &[]),
+                Query::Get(key) => encode_call("kv.get", &[key.as_str().into(), options.into()]),
+                Query::List { prefix, after } => {
+                    if let Some(after) = after {
+                        options.insert("after", after.as_str());
+                    }
+                    encode_call("kv.list", &[prefix.as_str().into(), options.into()])
+                }
+            }
         }
+        Question::Write(command) => written(command),
         Question::Attack(player) => encode_call("game.attack", &[number(*player)]),
         Question::Submit(command) => encode_call(
             "submit_rpc",
@@ -162,6 +174,29 @@ fn asked(bytes: &[u8]) {
 }
 
 /// A change or a transfer, as a client asks for it.
+/// A write to the store, as a client sends it.
+fn written(command: &Command) -> Vec<u8> {
+    let operation = Operation::parse(&command.text).expect("a write is an operation");
+    let (method, mut operands) = match operation {
+        Operation::Put(key, value) => ("kv.put", vec![key.into(), value.into()]),
+        Operation::Delete(key) => ("kv.delete", vec![key.into()]),
+        Operation::Cas(key, expected, new) => {
+            let expected = match expected {
+                Expected::Absent => Value::Nil,
+                Expected::Is(value) => value.into(),
+                // What it was cannot be told from its digest.
+                Expected::Digest(_) => Value::Int(0),
+            };
+            ("kv.cas", vec![key.into(), expected, new.into()])
+        }
+        Operation::Append(key, value) => ("kv.append", vec![key.into(), value.into()]),
+        Operation::Incr(key) => ("kv.incr", vec![key.into()]),
+    };
+    let mut params = vec![command.client.as_str().into(), number(command.serial)];
+    params.append(&mut operands);
+    encode_call(method, &params)
+}
+
 fn administered(errand: &Errand) -> Vec<u8> {
     let ids = |ids: &BTreeSet<u64>| Value::Array(ids.iter().map(|&id| number(id)).collect());
     match errand {

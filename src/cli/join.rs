@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::members::{NewNode, ask, read};
 use super::node_args::RunArgs;
 use super::serve::until_signal;
-use super::{Failure, client};
+use super::{Failure, client, require_board};
 use crate::bot::{self, Both};
 use crate::config::{Cluster, Config, NodeConfig, Storage, parse_address};
 use crate::game::MAX_PLAYERS;
@@ -78,6 +78,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         address: args.address.clone(),
     };
     let newcomer = Newcomer::new(&args.contact, wanted, |config| args.run.apply(config))?;
+    if !args.no_screen {
+        newcomer.require_board("raftian join --no-screen")?;
+    }
     newcomer.become_member()?;
     let NodeConfig { id, address, .. } = newcomer.node.clone();
     if args.no_screen {
@@ -149,6 +152,7 @@ impl Newcomer {
         let mut config = Config {
             cluster: Cluster {
                 name: members.cluster.clone(),
+                machine: members.machine,
                 heartbeat_ms: members.heartbeat_ms,
                 election_timeout_ms: members.election_timeout_ms,
                 ..Cluster::default()
@@ -241,6 +245,11 @@ impl Newcomer {
             config,
             listener,
         })
+    }
+
+    /// Whether there is something to look at.
+    pub(super) fn require_board(&self, instead: &str) -> Result<(), Failure> {
+        require_board(&self.config, instead)
     }
 
     /// Makes the node a learner, unless it is a member already.

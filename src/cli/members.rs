@@ -233,6 +233,7 @@ fn json_line(members: &Members) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::application::Kind;
     use crate::raft::Standing;
 
     #[test]
@@ -271,6 +272,7 @@ mod tests {
             match_index,
         };
         let members = Members {
+            machine: Kind::Game,
             cluster: "lan\u{1b}".to_string(),
             id: 1,
             leader: Some(1),

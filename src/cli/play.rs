@@ -25,6 +25,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (config, node) = args.node.configure()?;
+    super::require_board(&config, "raftian serve")?;
     terminal::require().map_err(Failure::new)?;
     let listener = start::listen(&config, &node)?;
     let (screen, inbox) = ui::inbox();

@@ -8,6 +8,7 @@ use signal_hook::iterator::Signals;
 
 use super::node_args::NodeArgs;
 use super::{Failure, print, start};
+use crate::application::Kind;
 use crate::node::Node;
 use crate::ui::terminal;
 
@@ -17,15 +18,26 @@ use crate::ui::terminal;
   raftian serve --id 5
   raftian serve --id 5 --config lan.toml --logs /var/log/raftian
   RAFTIAN_ID=5 RAFTIAN_LOG_LEVEL=debug raftian serve
+  raftian serve --id 1 --machine kv        the key-value store, for raftian kv
 
 Prints one line when it listens: ready NAME http://HOST:PORT/RPC2")]
 pub(super) struct Args {
     #[command(flatten)]
     node: NodeArgs,
+    /// What the cluster replicates, and not what the configuration says: game or kv
+    #[arg(long, value_name = "NAME", env = "RAFTIAN_MACHINE", value_parser = parse_machine)]
+    machine: Option<Kind>,
+}
+
+fn parse_machine(text: &str) -> Result<Kind, String> {
+    Kind::parse(text).ok_or_else(|| "write game or kv".to_string())
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (config, node) = args.node.configure()?;
+    let (mut config, node) = args.node.configure()?;
+    if let Some(machine) = args.machine {
+        config.cluster.machine = machine;
+    }
     let listener = start::listen(&config, &node)?;
     let start = |end: OnFailure| args.node.start(&config, &node, listener, None, end);
     until_signal(&node.name, start, || Ok(()))

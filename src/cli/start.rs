@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use tracing::level_filters::LevelFilter;
 
 use super::Failure;
+use crate::application::Kind;
 use crate::command::printable;
 use crate::config::{Config, NodeConfig};
 use crate::logging::NodeLog;
 use crate::node::queues::Orders;
 use crate::node::{Node, Setup};
 use crate::orders_log::OrdersLog;
+use crate::raft::Payload;
 use crate::rpc::http;
 use crate::snapshot::Document;
 use crate::storage::{Identity, Options, RealDisk, Recovered, Store};
@@ -88,6 +90,14 @@ pub(super) fn node(config: &Config, node: &NodeConfig, start: Start) -> Result<N
             shown(&dir)
         )));
     }
+    if let Some(other) = other_machine(&recovered, config.cluster.machine) {
+        return Err(Failure::new(format!(
+            "{}: a node of {other} has lived here, and the configuration says machine = \"{}\": \
+             change it, or give the node another folder",
+            shown(&dir),
+            config.cluster.machine.as_str()
+        )));
+    }
     // A node that knows of no term has no past: an orders.log that is there is another game's.
     let orders_log = match recovered.hard_state.current_term {
         0 => OrdersLog::create(&logs),
@@ -121,6 +131,23 @@ fn players_of(recovered: &Recovered) -> Option<usize> {
         .next()
         .or(snapshot.map(|snapshot| &snapshot.configuration))?;
     Some(latest.new_voters().count())
+}
+
+/// Which machine a node remembers, if it is not this one. What says neither tells nothing.
+fn other_machine(recovered: &Recovered, machine: Kind) -> Option<Kind> {
+    let snapshot = recovered.snapshot.as_ref();
+    let snapshot = snapshot.and_then(|snapshot| Document::of_snapshot(snapshot).ok());
+    let kind = snapshot.map(|document| document.state.kind());
+    let spoken = || {
+        let entries = recovered.log.from(1).iter();
+        let mut commands = entries.filter_map(|entry| match &entry.payload {
+            Payload::Command(command) => Some(command),
+            _ => None,
+        });
+        let first = commands.next()?;
+        Kind::ALL.into_iter().find(|kind| kind.speaks(&first.text))
+    };
+    kind.or_else(spoken).filter(|kind| *kind != machine)
 }
 
 fn shown(dir: &Path) -> String {

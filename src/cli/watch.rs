@@ -61,6 +61,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         config.storage.fsync = false;
         args.run.apply(config);
     })?;
+    newcomer.require_board("raftian status shows how it stands")?;
     newcomer.become_member()?;
     let NodeConfig { id, address, .. } = newcomer.node.clone();
     let seat = newcomer.seat(true);

@@ -19,9 +19,10 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
+use crate::application::{Application, Kind};
 use crate::command::Command;
-use crate::game::Game;
-use crate::machine::{Machine, Order, StateMachine};
+use crate::kv::Outcome;
+use crate::machine::{Answer, Machine, Order, StateMachine};
 use crate::raft::{
     CallId, Disk, NodeId, NotProposed, Raft, Ready, Rejected, Reply, RoleName, Send, Snapshot,
 };
@@ -80,7 +81,7 @@ pub struct Parts {
     /// The core.
     pub raft: Raft,
     /// The state machine, as it was after the last entry of the core's snapshot.
-    pub machine: Machine<Game>,
+    pub machine: Machine<Application>,
     /// How many entries are applied before the next snapshot is taken.
     pub snapshot_entries: u64,
     /// This node's name.
@@ -103,7 +104,7 @@ pub struct Parts {
 /// A node.
 pub struct Driver<T> {
     raft: Traced,
-    machine: Machine<Game>,
+    machine: Machine<Application>,
     snapshot_entries: u64,
     /// The save of the snapshot taken last.
     snapshot_save: u64,
@@ -269,7 +270,7 @@ impl<T> Driver<T> {
     }
 
     /// The machine, to look at.
-    pub fn machine(&self) -> &Machine<Game> {
+    pub fn machine(&self) -> &Machine<Application> {
         &self.machine
     }
 
@@ -340,20 +341,27 @@ impl<T> Driver<T> {
             },
             Question::Attack(player) => {
                 let text = format!("attack {player}");
-                match self.check(&text) {
+                match self.runs(Kind::Game).and_then(|()| self.check(&text)) {
                     Ok(()) => self.submit_own(text, Waiter::Caller(token)),
                     Err(refusal) => self.answer(token, Err(refusal)),
                 }
             }
-            Question::State { stale: true } => {
-                let state = self.state();
-                self.answer(token, Ok(Response::State(state)));
+            Question::Write(command) => {
+                match self.runs(Kind::Kv).and_then(|()| self.check(&command.text)) {
+                    Ok(()) => self
+                        .submissions
+                        .add(self.now, command, Waiter::Writer(token)),
+                    Err(refusal) => self.answer(token, Err(refusal)),
+                }
             }
-            Question::Board => {
-                let state = self.state();
-                self.answer(token, Ok(Response::Board(state)));
-            }
-            Question::State { stale: false } => self.reads.add(self.now, token),
+            Question::Read { query, stale } => match self.runs(query.of()) {
+                Ok(()) if stale => {
+                    let response = self.look(&query);
+                    self.answer(token, Ok(response));
+                }
+                Ok(()) => self.reads.add(self.now, token, query),
+                Err(refusal) => self.answer(token, Err(refusal)),
+            },
             Question::Members => {
                 let members = self.members();
                 self.answer(token, Ok(Response::Members(members)));
@@ -409,6 +417,14 @@ impl<T> Driver<T> {
                 text,
                 reason: refusal.to_string(),
             }),
+        }
+    }
+
+    /// Whether this node runs that machine.
+    fn runs(&self, wanted: Kind) -> Result<(), Refusal> {
+        match self.machine.state().kind() {
+            kind if kind == wanted => Ok(()),
+            kind => Err(Refusal::OtherMachine(kind)),
         }
     }
 
@@ -585,9 +601,7 @@ impl<T> Driver<T> {
                     machine.answer(&command.client, command.serial).cloned()
                 });
         for (waiter, answer) in settled {
-            if let Waiter::Caller(token) = waiter {
-                self.answer(token, Ok(Response::Applied(answer)));
-            }
+            self.applied_for(waiter, answer);
         }
         self.tell_given_up(given_up);
     }
@@ -624,7 +638,8 @@ impl<T> Driver<T> {
             self.actions.push(Action::Record(order.clone()));
             self.settle(&order);
             if self.view.is_some() {
-                let board = self.machine.state().players().to_vec();
+                let game = self.machine.state().game();
+                let board = game.map_or_else(Vec::new, |game| game.players().to_vec());
                 self.show(Update::Order(order, board));
             }
         }
@@ -638,18 +653,30 @@ impl<T> Driver<T> {
     fn settle(&mut self, order: &Order) {
         for waiter in self.submissions.applied(order, self.now) {
             match (waiter, &order.answer) {
-                (Waiter::Caller(token), Ok(answer)) => {
-                    self.answer(token, Ok(Response::Applied(answer.clone())));
-                }
-                (Waiter::Caller(token), Err(_)) => {
+                (waiter, Ok(answer)) => self.applied_for(waiter, answer.clone()),
+                (Waiter::Caller(token) | Waiter::Writer(token), Err(_)) => {
                     self.answer(token, Err(Refusal::SerialTooOld));
                 }
-                (Waiter::Player, Ok(_)) => {}
                 (Waiter::Player, Err(_)) => self.show(Update::Failed {
                     text: order.command.clone(),
                     reason: Refusal::SerialTooOld.to_string(),
                 }),
             }
+        }
+    }
+
+    fn applied_for(&mut self, waiter: Waiter<T>, answer: Answer) {
+        match waiter {
+            Waiter::Caller(token) => self.answer(token, Ok(Response::Applied(answer))),
+            Waiter::Writer(token) => {
+                let response = match Outcome::parse(&answer.outcome) {
+                    Outcome::Refused(why) => Err(Refusal::Invalid(why)),
+                    outcome => Ok(Response::Written(outcome)),
+                };
+                self.answer(token, response);
+            }
+            // The order is shown to players as to everybody.
+            Waiter::Player => {}
         }
     }
 
@@ -741,7 +768,9 @@ impl<T> Driver<T> {
                 (false, false) => Refusal::Full,
             };
             match given_up.waiter {
-                Waiter::Caller(token) => self.answer(token, Err(refusal)),
+                Waiter::Caller(token) | Waiter::Writer(token) => {
+                    self.answer(token, Err(refusal));
+                }
                 Waiter::Player => {
                     let reason = match refusal {
                         Refusal::OutcomeUnknown => "no answer, it may still happen".to_string(),

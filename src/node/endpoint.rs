@@ -48,15 +48,15 @@ impl Endpoint {
             Question::Submit(_)
             | Question::Attack(_)
             | Question::Do(_)
-            | Question::State { stale: false } => match self.turns.take() {
+            | Question::Write(_)
+            | Question::Read { stale: false, .. } => match self.turns.take() {
                 Some(turn) => Some(turn),
                 None => return methods::write(Err(Refusal::Full)),
             },
             Question::Raft(_)
             | Question::Forward(_)
             | Question::Errand { .. }
-            | Question::State { stale: true }
-            | Question::Board
+            | Question::Read { stale: true, .. }
             | Question::Members
             | Question::Status => None,
         };

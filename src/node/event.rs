@@ -8,8 +8,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::application::Kind;
 use crate::command::Command;
 use crate::game::{Player, Ruin};
+use crate::kv::{Datum, Outcome};
 use crate::machine::{Answer, Order, WINDOW};
 use crate::raft::{CallId, Change, NodeId, Rejected, Reply, Request, Save, Standing};
 use crate::status::Status;
@@ -64,13 +66,15 @@ pub enum Question {
     Submit(Command),
     /// By a client without an identity of its own: the node lends its own.
     Attack(NodeId),
-    /// The board. `stale`: as this node has it, which may be behind; if not, as it is now.
-    State {
-        /// Do not ask anybody else.
+    /// By a client: apply this operation of the store and tell me what came of it.
+    Write(Command),
+    /// By a client: how things stand.
+    Read {
+        /// What is to be seen.
+        query: Query,
+        /// As this node has it, which may be behind; if not, as it is now.
         stale: bool,
     },
-    /// Who stands where, as this node has it.
-    Board,
     /// How this node stands.
     Status,
     /// Who belongs to the cluster, as this node knows it.
@@ -84,6 +88,34 @@ pub enum Question {
         /// What it asks for on somebody's behalf.
         errand: Errand,
     },
+}
+
+/// What can be seen of a state machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// The players and their hit points.
+    State,
+    /// Who stands where.
+    Board,
+    /// The value of a key.
+    Get(String),
+    /// The keys that begin with `prefix`, as many as fit into an answer.
+    List {
+        /// The beginning.
+        prefix: String,
+        /// Only keys after this one.
+        after: Option<String>,
+    },
+}
+
+impl Query {
+    /// Which machine has an answer.
+    pub fn of(&self) -> Kind {
+        match self {
+            Query::State | Query::Board => Kind::Game,
+            Query::Get(_) | Query::List { .. } => Kind::Kv,
+        }
+    }
 }
 
 /// What only the leader can do, and what is no command.
@@ -132,6 +164,8 @@ pub enum ErrandReply {
 pub struct Members {
     /// The cluster's name.
     pub cluster: String,
+    /// What it replicates.
+    pub machine: Kind,
     /// The node that answers.
     pub id: NodeId,
     /// Whom it follows.
@@ -187,10 +221,16 @@ pub enum Response {
     Forward(ForwardReply),
     /// To [`Question::Submit`] and [`Question::Attack`].
     Applied(Answer),
-    /// To [`Question::State`].
+    /// To [`Query::State`].
     State(State),
-    /// To [`Question::Board`].
+    /// To [`Query::Board`].
     Board(State),
+    /// To [`Query::Get`].
+    Value(Option<Datum>),
+    /// To [`Query::List`].
+    Keys(Vec<String>),
+    /// To [`Question::Write`]; never a refusal.
+    Written(Outcome),
     /// To [`Question::Status`].
     Status(Status),
     /// To [`Question::Members`], and to a change that is done.
@@ -242,8 +282,10 @@ pub struct State {
 pub enum Refusal {
     /// A peer's request that the core refused.
     Rejected(Rejected),
-    /// The command can't be applied; nothing was appended.
+    /// The command can't be applied, or could not; nothing was changed.
     Invalid(String),
+    /// This node runs that machine, and the question is for the other one.
+    OtherMachine(Kind),
     /// No leader was found in time; nothing was appended.
     NoLeader,
     /// The command was sent on its way and nothing came back in time.
@@ -267,6 +309,11 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Rejected(rejected) => rejected.fmt(f),
             Refusal::Invalid(reason) => f.write_str(reason),
+            Refusal::OtherMachine(kind) => write!(
+                f,
+                "this node runs {kind} (machine = \"{}\"), which has no such method",
+                kind.as_str()
+            ),
             Refusal::NoLeader => write!(
                 f,
                 "no leader within {} s, nothing was appended: try again later",

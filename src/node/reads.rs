@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use super::event::Query;
 use crate::raft::{CallId, ReadAt, ReadId};
 
 /// Every read under way here. `T` is who waits for a client's answer or a peer's.
@@ -27,6 +28,7 @@ pub struct Reads<T> {
 #[derive(Debug)]
 struct Read<T> {
     waiter: T,
+    query: Query,
     since: u64,
     stage: Stage,
 }
@@ -56,10 +58,11 @@ impl<T> Default for Reads<T> {
 
 impl<T> Reads<T> {
     /// A client wants to read.
-    pub fn add(&mut self, now: u64, waiter: T) {
+    pub fn add(&mut self, now: u64, waiter: T, query: Query) {
         let id = self.new_id();
         let read = Read {
             waiter,
+            query,
             since: now,
             stage: Stage::Waiting(now),
         };
@@ -155,8 +158,8 @@ impl<T> Reads<T> {
         std::mem::take(&mut self.peers).into_values().collect()
     }
 
-    /// Whom the state after that index may be shown.
-    pub fn served(&mut self, last_applied: u64) -> Vec<T> {
+    /// Whom the state after that index may be shown, and what of it.
+    pub fn served(&mut self, last_applied: u64) -> Vec<(T, Query)> {
         self.take(|read| match read.stage {
             Stage::At(index) => index <= last_applied || planted!(ReadBeforeApplied),
             _ => false,
@@ -166,20 +169,21 @@ impl<T> Reads<T> {
     /// Who has waited for too long: for anything since `most` milliseconds, or without a leader since
     /// `leaderless`.
     pub fn give_up(&mut self, now: u64, leaderless: Option<u64>, most: u64) -> Vec<T> {
-        self.take(|read| {
+        let given_up = self.take(|read| {
             let patience = match read.stage {
                 Stage::Waiting(_) => leaderless.unwrap_or(most),
                 _ => most,
             };
             read.since + patience <= now
-        })
+        });
+        given_up.into_iter().map(|(waiter, _)| waiter).collect()
     }
 
-    fn take(&mut self, which: impl Fn(&Read<T>) -> bool) -> Vec<T> {
+    fn take(&mut self, which: impl Fn(&Read<T>) -> bool) -> Vec<(T, Query)> {
         let those = self.own.iter().filter(|(_, read)| which(read));
         let ids: Vec<ReadId> = those.map(|(&id, _)| id).collect();
         let taken = ids.iter().filter_map(|id| self.own.remove(id));
-        taken.map(|read| read.waiter).collect()
+        taken.map(|read| (read.waiter, read.query)).collect()
     }
 
     /// When `ready` or `give_up` has something new to say.
@@ -202,15 +206,15 @@ mod tests {
     #[test]
     fn reads_that_come_while_the_leader_is_asked_share_the_next_call() {
         let mut reads = Reads::default();
-        reads.add(0, 'a');
+        reads.add(0, 'a', Query::State);
         let first = reads.ready(0);
         reads.asked_leader(&first, 7);
-        reads.add(1, 'b');
-        reads.add(2, 'c');
+        reads.add(1, 'b', Query::State);
+        reads.add(2, 'c', Query::State);
         assert!(reads.is_calling());
         assert!(reads.returned(7, Some(5), 9));
-        assert_eq!(reads.served(4), [' '; 0]);
-        assert_eq!(reads.served(5), ['a']);
+        assert!(reads.served(4).is_empty());
+        assert_eq!(reads.served(5), [('a', Query::State)]);
         let next = reads.ready(2);
         assert_eq!(next.len(), 2);
         reads.asked_leader(&next, 8);
@@ -223,10 +227,10 @@ mod tests {
     #[test]
     fn a_leader_that_loses_its_office_asks_again_and_tells_its_peers() {
         let mut reads = Reads::default();
-        reads.add(0, 'a');
+        reads.add(0, 'a', Query::State);
         let own = reads.ready(0);
         reads.asked_core(own[0]);
-        reads.add(0, 'b');
+        reads.add(0, 'b', Query::State);
         let second = reads.ready(0);
         reads.asked_core(second[0]);
         let peer = reads.add_peer('p');
@@ -235,13 +239,13 @@ mod tests {
         assert_eq!(reads.lost_office(4), ['p']);
         assert_eq!(reads.ready(4), second);
         assert!(reads.indexed(&[at(peer)]).is_empty());
-        assert_eq!(reads.served(3), ['a']);
+        assert_eq!(reads.served(3), [('a', Query::State)]);
     }
 
     #[test]
     fn patience_is_shorter_without_a_leader() {
         let mut reads = Reads::default();
-        reads.add(10, 'a');
+        reads.add(10, 'a', Query::State);
         assert_eq!(reads.deadline(Some(20), 50), Some(30));
         assert_eq!(reads.give_up(29, Some(20), 50), [' '; 0]);
         assert_eq!(reads.give_up(59, None, 50), [' '; 0]);

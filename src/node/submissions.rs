@@ -27,6 +27,8 @@ pub const LEADER_WITHIN: u64 = 2_000;
 pub enum Waiter<T> {
     /// Someone who asked over the network.
     Caller(T),
+    /// Someone who writes to the store, and is told what came of it in the store's terms.
+    Writer(T),
     /// This node's own player.
     Player,
 }

@@ -11,9 +11,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::application::Kind;
 use crate::command::Command;
 use crate::config::parse_address;
 use crate::game::{BOARD_SIZE, Player, Ruin};
+use crate::kv::{Datum, MAX_KEY_BYTES, Outcome, check_key};
 use crate::machine::Answer;
 use crate::node::event::{
     Errand, ErrandReply, Forward, ForwardReply, MemberStatus, Members as MembersOf, State,
@@ -411,12 +413,80 @@ fn square((column, row): (u16, u16)) -> Value {
     Value::Array(vec![int(column), int(row)])
 }
 
-/// The options of `game.state`: whether a stale answer will do.
-pub fn decode_stale(value: &Value) -> Decoded<bool> {
+/// The options of a read: whether a stale answer will do.
+pub fn decode_stale(value: &Value, default: bool) -> Decoded<bool> {
     let members = Members::of(value)?;
     match members.0.get("stale") {
-        None => Ok(true),
+        None => Ok(default),
         Some(_) => members.boolean("stale"),
+    }
+}
+
+/// The options of `kv.list`: after which key it begins.
+pub fn decode_after(value: &Value) -> Decoded<Option<String>> {
+    let members = Members::of(value)?;
+    match members.0.get("after") {
+        None | Some(Value::Nil) => Ok(None),
+        Some(_) => Ok(Some(members.text("after")?.to_string())),
+    }
+}
+
+/// A key of the store.
+pub fn decode_key(value: &Value) -> Decoded<String> {
+    let Value::String(key) = value else {
+        return Err(wrong("key: a string is wanted"));
+    };
+    check_key(key).map_err(wrong)?;
+    Ok(key.clone())
+}
+
+/// What keys begin with.
+pub fn decode_prefix(value: &Value) -> Decoded<String> {
+    match value {
+        Value::String(prefix) if prefix.len() <= MAX_KEY_BYTES => Ok(prefix.clone()),
+        _ => Err(wrong(format!(
+            "prefix: a string of at most {MAX_KEY_BYTES} bytes is wanted"
+        ))),
+    }
+}
+
+/// A value of the store, as it stands in a document.
+impl From<Datum> for Value {
+    fn from(datum: Datum) -> Value {
+        match datum {
+            Datum::Text(text) => Value::String(text.to_string()),
+            Datum::Int(number) => Value::Int(number),
+            Datum::Bytes(bytes) => Value::Base64(bytes.to_vec()),
+        }
+    }
+}
+
+/// A value of the store; `what` names it where it is none.
+pub fn decode_datum(value: &Value, what: &str) -> Decoded<Datum> {
+    let datum = match value {
+        Value::String(text) => Datum::Text(text.as_str().into()),
+        Value::Int(number) => Datum::Int(*number),
+        Value::Base64(bytes) => Datum::Bytes(bytes.as_slice().into()),
+        _ => {
+            return Err(wrong(format!(
+                "{what}: a string, an integer or base64 is wanted, {} came",
+                value.type_name()
+            )));
+        }
+    };
+    datum
+        .check()
+        .map_err(|why| wrong(format!("{what}: {why}")))?;
+    Ok(datum)
+}
+
+/// What came of a write.
+pub fn written(outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Done => Value::Bool(true),
+        Outcome::Said(yes) => Value::Bool(*yes),
+        Outcome::Number(number) => Value::Int(*number),
+        Outcome::Refused(why) => text(why),
     }
 }
 
@@ -426,6 +496,7 @@ pub fn members(members: &MembersOf) -> Value {
     let list = members.members.iter().map(member);
     record([
         ("cluster", text(&members.cluster)),
+        ("machine", text(members.machine.as_str())),
         ("id", int(members.id)),
         ("leader", optional(members.leader)),
         ("term", int(members.term)),
@@ -465,6 +536,8 @@ pub fn decode_members(value: &Value) -> Decoded<MembersOf> {
     }
     Ok(MembersOf {
         cluster: members.text("cluster")?.to_string(),
+        machine: Kind::parse(members.text("machine")?)
+            .ok_or_else(|| wrong("machine: this version knows none of that name"))?,
         id: members.number("id")?,
         leader: members.optional_number("leader")?,
         term: members.number("term")?,

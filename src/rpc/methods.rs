@@ -6,7 +6,8 @@
 //! peer's call and its answer.
 
 use crate::command::Command;
-use crate::node::event::{Errand, PeerReply, PeerRequest, Question, Refusal, Response};
+use crate::kv::{Expected, Operation};
+use crate::node::event::{Errand, PeerReply, PeerRequest, Query, Question, Refusal, Response};
 use crate::raft::{Change, Reply, Request};
 
 use super::codec::{self, decode_number, decode_text, wrong};
@@ -126,13 +127,8 @@ const METHODS: &[Method] = &[
                serial.",
         by_peers: false,
         read: |params| {
-            let [client, serial, command] = parameters(params)?;
-            let Value::String(client) = client else {
-                return Err(wrong("client: a string is wanted"));
-            };
-            let serial = decode_number(serial, "serial")?;
-            let command = Command::new(client, serial, decode_text(command)?)
-                .map_err(|error| wrong(error.to_string()))?;
+            let [client, serial, text] = parameters(params)?;
+            let command = command(client, serial, decode_text(text)?)?;
             Ok(question(Question::Submit(command)))
         },
     },
@@ -163,10 +159,10 @@ const METHODS: &[Method] = &[
                 [] => true,
                 _ => {
                     let [options] = parameters(params)?;
-                    codec::decode_stale(options)?
+                    codec::decode_stale(options, true)?
                 }
             };
-            Ok(question(Question::State { stale }))
+            Ok(read_of(Query::State, stale))
         },
     },
     Method {
@@ -178,7 +174,145 @@ const METHODS: &[Method] = &[
         by_peers: false,
         read: |params| {
             let [] = parameters(params)?;
-            Ok(question(Question::Board))
+            Ok(read_of(Query::Board, true))
+        },
+    },
+    Method {
+        name: "kv.put",
+        signatures: &[
+            &["boolean", "string", "int", "string", "string"],
+            &["boolean", "string", "int", "string", "int"],
+            &["boolean", "string", "int", "string", "base64"],
+        ],
+        help: "kv.put(client, serial, key, value): the key has this value, which is a string, an \
+               integer or base64, of at most 256 KiB; a key has 1 to 1024 bytes. Returns true. \
+               client and serial are those of submit_rpc, for all that write: sent again with the \
+               same ones, nothing is written twice, and the first answer comes again. Only where \
+               machine is \"kv\", like all of kv.*.",
+        by_peers: false,
+        read: |params| {
+            let [client, serial, key, value] = parameters(params)?;
+            let operation = Operation::Put(
+                codec::decode_key(key)?,
+                codec::decode_datum(value, "value")?,
+            );
+            write_of(client, serial, &operation)
+        },
+    },
+    Method {
+        name: "kv.get",
+        signatures: &[
+            &["string", "string"],
+            &["int", "string"],
+            &["base64", "string"],
+            &["nil", "string"],
+            &["string", "string", "struct"],
+        ],
+        help: "kv.get(key): the key's value, of the type that was put, or nil where there is none. \
+               It is linearizable: it shows all that was applied anywhere before it was asked; it \
+               waits for a majority, at most 5 s. kv.get(key, {\"stale\": true}) is what this node \
+               has, which may be behind, at once.",
+        by_peers: false,
+        read: |params| {
+            let (key, stale) = match params {
+                [key, options] => (key, codec::decode_stale(options, false)?),
+                _ => {
+                    let [key] = parameters(params)?;
+                    (key, false)
+                }
+            };
+            Ok(read_of(Query::Get(codec::decode_key(key)?), stale))
+        },
+    },
+    Method {
+        name: "kv.delete",
+        signatures: &[&["boolean", "string", "int", "string"]],
+        help: "kv.delete(client, serial, key): the key has no value. Returns whether it had one.",
+        by_peers: false,
+        read: |params| {
+            let [client, serial, key] = parameters(params)?;
+            let operation = Operation::Delete(codec::decode_key(key)?);
+            write_of(client, serial, &operation)
+        },
+    },
+    Method {
+        name: "kv.cas",
+        signatures: &[
+            &["boolean", "string", "int", "string", "string", "string"],
+            &["boolean", "string", "int", "string", "int", "int"],
+            &["boolean", "string", "int", "string", "base64", "base64"],
+            &["boolean", "string", "int", "string", "nil", "string"],
+        ],
+        help: "kv.cas(client, serial, key, expected, new): the key has the value new if it has the \
+               value expected, of the same type, or, where expected is nil, if it has none. Returns \
+               whether it was so.",
+        by_peers: false,
+        read: |params| {
+            let [client, serial, key, expected, new] = parameters(params)?;
+            let expected = match expected {
+                Value::Nil => None,
+                value => Some(codec::decode_datum(value, "expected")?),
+            };
+            let operation = Operation::Cas(
+                codec::decode_key(key)?,
+                Expected::of(expected),
+                codec::decode_datum(new, "new")?,
+            );
+            write_of(client, serial, &operation)
+        },
+    },
+    Method {
+        name: "kv.append",
+        signatures: &[
+            &["int", "string", "int", "string", "string"],
+            &["int", "string", "int", "string", "base64"],
+        ],
+        help: "kv.append(client, serial, key, value): a string goes to the end of a string, base64 \
+               to that of base64; where there is nothing, it is put. Returns the new length in \
+               bytes.",
+        by_peers: false,
+        read: |params| {
+            let [client, serial, key, value] = parameters(params)?;
+            let operation = Operation::Append(
+                codec::decode_key(key)?,
+                codec::decode_datum(value, "value")?,
+            );
+            write_of(client, serial, &operation)
+        },
+    },
+    Method {
+        name: "kv.incr",
+        signatures: &[&["int", "string", "int", "string"]],
+        help: "kv.incr(client, serial, key): adds one to an integer of 64 bits; where there is \
+               nothing, it becomes 1. Returns the new number.",
+        by_peers: false,
+        read: |params| {
+            let [client, serial, key] = parameters(params)?;
+            let operation = Operation::Incr(codec::decode_key(key)?);
+            write_of(client, serial, &operation)
+        },
+    },
+    Method {
+        name: "kv.list",
+        signatures: &[&["array", "string"], &["array", "string", "struct"]],
+        help: "kv.list(prefix): the keys that begin with prefix, in order, at most 1000 of them and \
+               128 KiB. kv.list(prefix, {\"after\": key}) is those after that one: the rest of a \
+               long list. Linearizable, and with {\"stale\": true} not, like kv.get.",
+        by_peers: false,
+        read: |params| {
+            let (prefix, stale, after) = match params {
+                [prefix, options] => (
+                    prefix,
+                    codec::decode_stale(options, false)?,
+                    codec::decode_after(options)?,
+                ),
+                _ => {
+                    let [prefix] = parameters(params)?;
+                    (prefix, false, None)
+                }
+            };
+            let prefix = codec::decode_prefix(prefix)?;
+            Ok(read_of(Query::List { prefix, after }, stale))
         },
     },
     Method {
@@ -197,7 +331,7 @@ const METHODS: &[Method] = &[
     Method {
         name: "cluster.members",
         signatures: &[&["struct"]],
-        help: "cluster.members(): who belongs to the cluster, as this node knows it: {cluster, id, \
+        help: "cluster.members(): who belongs to the cluster, as this node knows it: {cluster, machine, id, \
                leader, term, index, committed, joint, members: [{id, name, address, standing, \
                match_index}], heartbeat_ms, election_timeout_ms, snapshot_entries}. standing is \
                voter, learner, or, while voters change, incoming or outgoing.",
@@ -435,6 +569,12 @@ fn response(response: Response) -> Value {
         Response::Applied(answer) => codec::answer(&answer),
         Response::State(state) => codec::state(&state),
         Response::Board(state) => codec::board(&state),
+        Response::Value(value) => value.into(),
+        Response::Keys(keys) => {
+            let keys: Vec<Value> = keys.into_iter().map(Value::from).collect();
+            keys.into()
+        }
+        Response::Written(outcome) => codec::written(&outcome),
         Response::Status(status) => codec::status(&status),
     }
 }
@@ -442,6 +582,7 @@ fn response(response: Response) -> Value {
 fn fault(refusal: Refusal) -> Fault {
     let code = match &refusal {
         Refusal::Invalid(_) => Fault::WRONG_PARAMETERS,
+        Refusal::OtherMachine(_) => Fault::NO_SUCH_METHOD,
         Refusal::Rejected(_)
         | Refusal::NoLeader
         | Refusal::OutcomeUnknown
@@ -463,6 +604,25 @@ fn change(add: codec::Added, promote: &[u64], remove: &[u64]) -> Result<Asked, F
         remove: remove.iter().copied().collect(),
     };
     Ok(question(Question::Do(Errand::Change(change))))
+}
+
+/// A write to the store.
+fn write_of(client: &Value, serial: &Value, operation: &Operation) -> Result<Asked, Fault> {
+    let command = command(client, serial, operation.to_string())?;
+    Ok(question(Question::Write(command)))
+}
+
+/// A client's command.
+fn command(client: &Value, serial: &Value, text: String) -> Result<Command, Fault> {
+    let Value::String(client) = client else {
+        return Err(wrong("client: a string is wanted"));
+    };
+    let serial = decode_number(serial, "serial")?;
+    Command::new(client, serial, text).map_err(|error| wrong(error.to_string()))
+}
+
+fn read_of(query: Query, stale: bool) -> Asked {
+    question(Question::Read { query, stale })
 }
 
 fn question(question: Question) -> Asked {

@@ -245,10 +245,10 @@ impl Checker {
         let Some(Line { digest, board, .. }) = self.lines.get(index as usize - 1) else {
             return differs(format!("node {id}: nobody has applied {index} yet"));
         };
-        if document.digest != *digest || document.game != *board {
+        if document.digest != *digest || document.state.game() != Some(board) {
             return differs(format!(
                 "node {id}, index {index}: {} {:?}, expected {digest} {board:?}",
-                document.digest, document.game
+                document.digest, document.state
             ));
         }
         if document.configuration != *self.configuration_at(index) {

@@ -531,6 +531,7 @@ impl<'a> World<'a> {
         self.step += 1;
         self.note(|| happening.describe());
         self.happen(happening)?;
+        self.return_the_added()?;
         self.in_time()
     }
 

@@ -81,6 +81,7 @@ impl<T> Driver<T> {
         let config = self.raft.config();
         Members {
             cluster: self.cluster.clone(),
+            machine: self.machine.state().kind(),
             id: own,
             leader: self.raft.leader(),
             term: self.raft.current_term(),

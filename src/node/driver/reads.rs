@@ -1,20 +1,37 @@
 //! Reads that are to see all that was committed when they were asked for.
 
+use crate::application::Application;
+use crate::game::Game;
 use crate::raft::{NotRead, RoleName};
 
-use super::super::event::{Action, Errand, ErrandReply, PeerRequest, Refusal, Response, State};
+use super::super::event::{
+    Action, Errand, ErrandReply, PeerRequest, Query, Refusal, Response, State,
+};
 use super::super::submissions::{LEADER_WITHIN, OUTCOME_WITHIN};
 use super::{Driver, VIEW_EVERY};
 
 impl<T> Driver<T> {
-    /// The board as this node has it.
-    pub(super) fn state(&self) -> State {
-        let game = self.machine.state();
-        State {
+    /// The answer as this node has it. What the other machine would have to answer was refused at the
+    /// door.
+    pub(super) fn look(&self, query: &Query) -> Response {
+        let state = |game: &Game| State {
             players: game.players().to_vec(),
             ruins: game.ruins().to_vec(),
             index: self.machine.last_applied(),
             digest: self.machine.digest().to_string(),
+        };
+        match (query, self.machine.state()) {
+            (Query::State, Application::Game(game)) => Response::State(state(game)),
+            (Query::Board, Application::Game(game)) => Response::Board(state(game)),
+            (Query::Get(key), Application::Store(store)) => {
+                Response::Value(store.get(key).cloned())
+            }
+            (Query::List { prefix, after }, Application::Store(store)) => {
+                Response::Keys(store.list(prefix, after.as_deref()))
+            }
+            (query, application) => {
+                unreachable!("{query:?} was let in to {}", application.kind())
+            }
         }
     }
 
@@ -74,9 +91,9 @@ impl<T> Driver<T> {
     /// they have waited for too long.
     pub(super) fn serve_reads(&mut self) {
         let last_applied = self.machine.last_applied();
-        for token in self.reads.served(last_applied) {
-            let state = self.state();
-            self.answer(token, Ok(Response::State(state)));
+        for (token, query) in self.reads.served(last_applied) {
+            let response = self.look(&query);
+            self.answer(token, Ok(response));
         }
         let leaderless = self.leaderless();
         for token in self.reads.give_up(self.now, leaderless, OUTCOME_WITHIN) {

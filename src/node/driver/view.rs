@@ -110,10 +110,11 @@ impl<T> Driver<T> {
         let first = (log.last_index() + 1)
             .saturating_sub(View::TAIL as u64)
             .max(1);
+        let game = self.machine.state().game();
         View {
             status: self.status(),
-            board: self.machine.state().players().to_vec(),
-            ruins: self.machine.state().ruins().to_vec(),
+            board: game.map_or_else(Vec::new, |game| game.players().to_vec()),
+            ruins: game.map_or_else(Vec::new, |game| game.ruins().to_vec()),
             tail: log
                 .from(first)
                 .iter()

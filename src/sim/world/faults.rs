@@ -2,6 +2,8 @@
 
 use rand::RngExt;
 
+use crate::raft::NodeId;
+
 use super::super::markers::Marker;
 use super::super::network::Weather;
 use super::{Checked, Happening, LEADER_WITHIN, World};
@@ -110,5 +112,18 @@ impl World<'_> {
                 self.checker.stopped(id);
             }
         }
+    }
+
+    /// An entry that makes one of them a member again may have been on its way.
+    pub(super) fn return_the_added(&mut self) -> Checked {
+        let gone = self.nodes.iter().filter(|(_, node)| node.is_gone);
+        let gone: Vec<NodeId> = gone.map(|(&id, _)| id).collect();
+        for id in gone {
+            if !self.checker.is_removed(id) {
+                self.node(id).is_gone = false;
+                self.start(id)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -80,8 +80,8 @@ impl World<'_> {
             }
         };
         let machine = match &found.snapshot {
-            None if !is_founder => Machine::new(board(0)),
-            None => Machine::new(board(founders)),
+            None if !is_founder => Machine::new(board(0).into()),
+            None => Machine::new(board(founders).into()),
             Some(snapshot) => Document::of_snapshot(snapshot)
                 .expect("the disk has checked it")
                 .machine(),
