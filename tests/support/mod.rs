@@ -15,6 +15,7 @@
 // Each test binary uses a part of this.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod links;
 pub mod terminal;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ use raftian::status::Status;
 use rustix::process::{Pid, Signal, kill_process};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
+
+use links::Links;
 
 /// How long a condition may take. It is long because it only matters when a test fails.
 pub const DEADLINE: Duration = Duration::from_secs(40);
@@ -72,6 +75,8 @@ pub struct Cluster {
     storage: String,
     ports: Vec<Port>,
     nodes: BTreeMap<u64, Node>,
+    /// What is between the nodes, if not nothing. They end after the nodes.
+    links: Option<Links>,
 }
 
 /// A node's address, and what keeps it.
@@ -107,14 +112,45 @@ impl Cluster {
             ports: (0..nodes).map(|_| free_port()).collect(),
             storage: storage.to_string(),
             nodes: BTreeMap::new(),
+            links: None,
         };
         cluster.set_timing(timing);
         cluster
     }
 
+    /// The same with a link between each two nodes, which the test can cut.
+    pub fn linked(nodes: usize, timing: Timing, storage: &str, seed: u64) -> Cluster {
+        let mut cluster = Cluster::with_storage(nodes, timing, storage);
+        let ports = cluster.ports.iter().map(|port| port.address);
+        cluster.links = Some(Links::new(&(1..).zip(ports).collect(), seed));
+        cluster.set_timing(timing);
+        cluster
+    }
+
+    /// What is between the nodes of [`Cluster::linked`].
+    pub fn links(&self) -> &Links {
+        self.links.as_ref().expect("a cluster with links")
+    }
+
     /// Nodes that are started from now on are this patient.
     pub fn set_timing(&self, timing: Timing) {
-        fs::write(self.config(), self.config_text(timing)).unwrap();
+        let write = |file: &str, seen_from| {
+            fs::write(self.dir().join(file), self.config_text(timing, seen_from)).unwrap();
+        };
+        write("test.toml", None);
+        if self.links.is_some() {
+            for id in self.ids() {
+                write(&self.config_of(id), Some(id));
+            }
+        }
+    }
+
+    /// The file with which a node is started.
+    fn config_of(&self, id: u64) -> String {
+        match &self.links {
+            None => "test.toml".to_string(),
+            Some(_) => format!("seen-from-bob{id}.toml"),
+        }
     }
 
     /// A cluster whose nodes are all running and follow one leader.
@@ -127,7 +163,8 @@ impl Cluster {
         cluster
     }
 
-    fn config_text(&self, timing: Timing) -> String {
+    /// With links: where a node finds the others, and itself where it is.
+    fn config_text(&self, timing: Timing, seen_from: Option<u64>) -> String {
         let Timing {
             heartbeat,
             election_timeout: (low, high),
@@ -143,7 +180,10 @@ impl Cluster {
             self.storage
         );
         for id in self.ids() {
-            let address = self.address(id);
+            let address = match (&self.links, seen_from) {
+                (Some(links), Some(from)) if from != id => links.address(from, id).to_string(),
+                _ => self.address(id),
+            };
             text +=
                 &format!("\n[[node]]\nid = {id}\nname = \"bob{id}\"\naddress = \"{address}\"\n");
         }
@@ -261,8 +301,8 @@ impl Cluster {
     /// Starts a node and does not wait. Words before the program's name start it in their own way,
     /// as long as they become it in the end: the process that was started is the node.
     pub fn launch(&mut self, id: u64, before: &[&str], options: &[&str]) {
-        let id_text = id.to_string();
-        let serve = ["serve", "--config", "test.toml", "--id", &id_text];
+        let (id_text, config) = (id.to_string(), self.config_of(id));
+        let serve = ["serve", "--config", &config, "--id", &id_text];
         self.launch_as(id, before, &[&serve, options].concat());
     }
 
@@ -474,16 +514,7 @@ impl Cluster {
 
     /// Waits until there is an answer. Fails with what everyone says when that takes too long.
     pub fn wait_for<T>(&self, what: &str, mut look: impl FnMut(&Cluster) -> Option<T>) -> T {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            if let Some(answer) = look(self) {
-                return answer;
-            }
-            if Instant::now() >= deadline {
-                panic!("waited in vain for: {what}\n{}", self.report());
-            }
-            thread::sleep(LOOK_EVERY);
-        }
+        wait_for(what, || look(self), || self.report())
     }
 
     /// Waits until a condition holds.
@@ -494,11 +525,7 @@ impl Cluster {
     /// Waits until all nodes that run follow one of them in the same term; its id and the term.
     pub fn wait_for_leader(&self) -> (u64, u64) {
         self.wait_for("a leader whom all follow", |cluster| {
-            let statuses = cluster.statuses()?;
-            let leader = statuses.iter().find(|s| s.role == RoleName::Leader)?;
-            let follows = |s: &Status| (s.term, s.leader) == (leader.term, Some(leader.id));
-            let agreed = statuses.iter().all(follows) && leader.commit_index > 0;
-            agreed.then_some((leader.id, leader.term))
+            whom_all_follow(&cluster.statuses()?)
         })
     }
 
@@ -506,13 +533,7 @@ impl Cluster {
     /// Returns their number.
     pub fn wait_until_equal(&self) -> u64 {
         self.wait_for("the same entries applied everywhere", |cluster| {
-            let statuses = cluster.statuses()?;
-            let first = statuses.first()?;
-            let same = |s: &Status| {
-                (s.last_applied, s.last_index, &s.digest)
-                    == (first.last_index, first.last_index, &first.digest)
-            };
-            statuses.iter().all(same).then_some(first.last_index)
+            what_all_have_applied(&cluster.statuses()?)
         })
     }
 
@@ -585,6 +606,42 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits until there is an answer. Fails with a report when that takes too long.
+pub fn wait_for<T>(
+    what: &str,
+    mut look: impl FnMut() -> Option<T>,
+    report: impl Fn() -> String,
+) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(answer) = look() {
+            return answer;
+        }
+        if Instant::now() >= deadline {
+            panic!("waited in vain for: {what}\n{}", report());
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// The leader whom all of these follow in the same term, and the term.
+pub fn whom_all_follow(statuses: &[Status]) -> Option<(u64, u64)> {
+    let leader = statuses.iter().find(|s| s.role == RoleName::Leader)?;
+    let follows = |s: &Status| (s.term, s.leader) == (leader.term, Some(leader.id));
+    let agreed = statuses.iter().all(follows) && leader.commit_index > 0;
+    agreed.then_some((leader.id, leader.term))
+}
+
+/// The last index, if all of these have applied the same entries, every one that there is.
+pub fn what_all_have_applied(statuses: &[Status]) -> Option<u64> {
+    let first = statuses.first()?;
+    let same = |s: &Status| {
+        (s.last_applied, s.last_index, &s.digest)
+            == (first.last_index, first.last_index, &first.digest)
+    };
+    statuses.iter().all(same).then_some(first.last_index)
 }
 
 /// Submits a command, once.
