@@ -65,7 +65,7 @@ impl Alone {
         let mut alone = Alone {
             driver: Driver::new(Parts {
                 raft: Raft::new(config, Default::default(), None, Log::default()),
-                machine: Machine::new(board()),
+                machine: Machine::new(board().into()),
                 snapshot_entries,
                 name: "bob1".to_string(),
                 client: OWN.to_string(),

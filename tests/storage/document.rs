@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use raftian::application::Application;
 use raftian::command;
 use raftian::game::Game;
 use raftian::machine::Machine;
@@ -38,7 +39,8 @@ fn example(dir: &Path) {
         ..Save::default()
     };
     let first = vec![entry(1, 1, ""), entry(2, 1, "attack 3")];
-    let mut machine = Machine::new(Game::new((1..=3).map(|id| (id, format!("bob{id}")))));
+    let players = (1..=3).map(|id| (id, format!("bob{id}")));
+    let mut machine = Machine::new(Application::from(Game::new(players)));
     for entry in &first {
         let _ = machine.apply(entry);
     }
