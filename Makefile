@@ -3,6 +3,7 @@
 # make check       formatting, lints, documentation
 # make soak        kill and restart real processes, 200 times over     (CYCLES=1000, SEED=7)
 # make bench       measure
+# make coverage    run all tests and count the lines that they reach, module by module
 # make model       walk through larger models than make test does: minutes, and 4 GB
 # make fuzz        give the readers ten minutes each of bytes that are made up
 #                  (FUZZ_SECONDS=20 FUZZ_TARGETS=xmlrpc for less)
@@ -20,7 +21,14 @@ FUZZ_TARGETS ?= xmlrpc http_head log_reader snapshot_reader
 # What one input may take: bytes of its own, seconds, and MiB in all and in one piece.
 FUZZ_LIMITS = -max_len=32768 -timeout=5 -rss_limit_mb=1024 -malloc_limit_mb=16
 
-.PHONY: play test soak check bench model sim-night fuzz million help
+# The toolchain's readers of what is counted, or the system's if they are of the same LLVM.
+LLVM = $(shell rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+LLVM_TOOLS = $(shell rustc --print target-libdir)/../bin
+llvm_tool = $(or $(wildcard $(LLVM_TOOLS)/$(1)),$(shell command -v $(1)-$(LLVM)))
+LLVM_COV ?= $(call llvm_tool,llvm-cov)
+LLVM_PROFDATA ?= $(call llvm_tool,llvm-profdata)
+
+.PHONY: play test soak check coverage bench model sim-night fuzz million help
 
 # The game replaces the shell, so that the terminal's signals reach it directly.
 play:
@@ -38,6 +46,17 @@ check:
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --no-deps
+
+# What is counted lies in a folder of its own, target/llvm-cov-target. A process that is not allowed
+# to write its counts is left out, and no reason to fail.
+coverage:
+	@$(CARGO) llvm-cov --version >/dev/null 2>&1 || \
+	    { echo "make coverage: cargo-llvm-cov is missing: cargo install cargo-llvm-cov --locked" >&2; exit 1; }
+	@test -n "$(LLVM_COV)" && test -n "$(LLVM_PROFDATA)" || \
+	    { echo "make coverage: llvm-cov is missing: rustup component add llvm-tools (or your system's llvm-$(LLVM))" >&2; exit 1; }
+	LLVM_COV="$(LLVM_COV)" LLVM_PROFDATA="$(LLVM_PROFDATA)" $(CARGO) llvm-cov test --tests \
+	    --no-cfg-coverage --failure-mode all --lcov --output-path "$(TARGET)/coverage.lcov"
+	@python3 tests/coverage.py "$(TARGET)/coverage.lcov"
 
 bench:
 	$(CARGO) bench
