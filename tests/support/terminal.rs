@@ -158,7 +158,11 @@ impl Terminal {
     /// program know by another size for a moment.
     pub fn replace(&self, cols: u16, rows: u16) {
         let (r, c) = (rows.try_into().unwrap(), cols.try_into().unwrap());
-        self.lock().parser = vt100::Parser::new(r, c, 0);
+        let mut seen = self.lock();
+        seen.parser = vt100::Parser::new(r, c, 0);
+        // What the former one showed is not to be found on this one.
+        seen.frames.push((Instant::now(), String::new()));
+        drop(seen);
         self.resize(cols + 1, rows + 1);
         self.resize(cols, rows);
     }
