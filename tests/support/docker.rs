@@ -365,6 +365,12 @@ impl Engine {
     /// Asserts that nobody leads among those who are awake, and nobody comes to: a command is refused
     /// after several election timeouts, and nothing was appended.
     pub fn assert_nobody_leads(&self) {
+        // Whoever led takes a moment to see that nobody follows.
+        self.wait_until("nobody leads", |engine| {
+            let statuses = engine.statuses().unwrap_or_default();
+            let mut roles = statuses.iter().map(|status| status.role);
+            !statuses.is_empty() && roles.all(|role| role != RoleName::Leader)
+        });
         let fault = match submit(&self.client(self.awake()[0]), "nobody", 1, "attack 1") {
             Err(CallError::Fault(fault)) => fault.to_string(),
             other => panic!("somebody leads: {other:?}\n{}", self.report()),
