@@ -1,5 +1,8 @@
 # make play        build and open the game     (ARGS="--players 3" for options)
 # make test        build and run all tests
+# make image       build the container image `raftian`, which compose.yaml starts five times
+# make attach      the screen of one of them, until Ctrl-P Ctrl-Q     (ID=3)
+# make test-docker test across containers whose networks are cut; needs a Docker engine, and root
 # make check       formatting, lints, documentation
 # make soak        kill and restart real processes, 200 times over     (CYCLES=1000, SEED=7)
 # make bench       measure
@@ -28,7 +31,11 @@ llvm_tool = $(or $(wildcard $(LLVM_TOOLS)/$(1)),$(shell command -v $(1)-$(LLVM))
 LLVM_COV ?= $(call llvm_tool,llvm-cov)
 LLVM_PROFDATA ?= $(call llvm_tool,llvm-profdata)
 
-.PHONY: play test soak check coverage bench model sim-night fuzz million help
+IMAGE ?= raftian
+ID ?= 1
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+
+.PHONY: play test test-docker soak check coverage bench model sim-night fuzz million image attach help
 
 # The game replaces the shell, so that the terminal's signals reach it directly.
 play:
@@ -57,6 +64,40 @@ coverage:
 	LLVM_COV="$(LLVM_COV)" LLVM_PROFDATA="$(LLVM_PROFDATA)" $(CARGO) llvm-cov test --tests \
 	    --no-cfg-coverage --failure-mode all --lcov --output-path "$(TARGET)/coverage.lcov"
 	@python3 tests/coverage.py "$(TARGET)/coverage.lcov"
+
+# Static, since the image has no libraries. `--target` keeps the flag from what runs while building,
+# and a folder of its own keeps the other builds from being thrown away. target/image/root is what the
+# Dockerfile copies, wherever cargo builds.
+image:
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --profile image --bin raftian \
+	    --target $(HOST) --target-dir "$(TARGET)/image"
+	@mkdir -p target/image/root/empty
+	@cp "$(TARGET)/image/$(HOST)/image/raftian" target/image/root/raftian
+	docker build --quiet --tag $(IMAGE) .
+
+# What docker leaves behind when one detaches: the other screen, no cursor, clicks as characters.
+attach:
+	@docker attach raftian-$(ID); printf '\033[?1006l\033[?1000l\033[?1049l\033[?25h'
+
+# It must not pass without having run. What a test leaves behind that was killed goes by its label.
+test-docker:
+	@docker info >/dev/null 2>&1 || \
+	    { echo "make test-docker: no Docker engine answers, so nothing was tested" >&2; exit 1; }
+	@$(MAKE) --no-print-directory image IMAGE=raftian-test
+	@label=$$$$; log=target/image/test-docker.log; \
+	ours="label=raftian.test=$$label"; \
+	tidy() { \
+	    trap '' INT TERM; \
+	    docker ps --all --quiet --filter "$$ours" | xargs -r docker rm --force; \
+	    docker network ls --quiet --filter "$$ours" | xargs -r docker network rm; \
+	    docker volume ls --quiet --filter "$$ours" | xargs -r docker volume rm; \
+	}; \
+	trap 'tidy; exit 1' INT TERM; \
+	RAFTIAN_IMAGE=raftian-test RAFTIAN_TEST_LABEL=$$label \
+	    $(CARGO) test --test docker -- --ignored --test-threads 2 2>&1 | tee "$$log"; \
+	tidy; \
+	grep -q '^test result: ok\. [1-9]' "$$log" || \
+	    { echo "make test-docker: failed, or ran no test" >&2; exit 1; }
 
 bench:
 	$(CARGO) bench

@@ -147,6 +147,8 @@ pub fn run(
 trait Canvas {
     /// Draws a frame.
     fn draw(&mut self, app: &App) -> io::Result<()>;
+    /// Has the next frame drawn as if nothing had been drawn before.
+    fn renew(&mut self);
     /// Takes the mouse from the terminal, or gives it back.
     fn capture_mouse(&mut self, capture: bool) -> io::Result<()>;
     /// The area of the last frame.
@@ -225,6 +227,7 @@ fn receive(
         Inbox::Terminal(event) => event,
     };
     if let Event::Resize(..) = event {
+        canvas.renew();
         app.redraw();
     }
     let Some(intent) = keys::intent(app, &event, canvas.area()) else {
@@ -269,6 +272,7 @@ mod tests {
             self.frames.fetch_add(1, Ordering::SeqCst);
             Ok(())
         }
+        fn renew(&mut self) {}
         fn capture_mouse(&mut self, capture: bool) -> io::Result<()> {
             self.mouse.push(capture);
             Ok(())

@@ -383,6 +383,26 @@ fn a_terminal_that_becomes_too_small_says_so_and_the_game_goes_on_behind_it() {
 }
 
 #[test]
+fn a_terminal_that_takes_the_place_of_another_is_taken_and_drawn_on_from_scratch() {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["--players", "3", "--no-bots", "--logs", "logs"];
+    let mut terminal = Terminal::start(dir.path(), &arguments);
+    wait_for_leader(&terminal);
+    for (cols, rows) in [(80, 24), (80, 24), (100, 30)] {
+        terminal.replace(cols, rows);
+        terminal.wait_for("100 HP");
+        terminal.wait_for("Cluster");
+        terminal.assert_taken();
+    }
+    // Without a size there is nobody to draw for, and the game goes on.
+    terminal.resize_line(0, 0);
+    terminal.keys("3");
+    terminal.replace(80, 24);
+    terminal.wait_for("bob1 hits bob3: 70 HP");
+    drop(quit(terminal));
+}
+
+#[test]
 fn without_a_terminal_there_is_one_line_and_no_files() {
     let cluster = Cluster::new(3, PATIENT);
     for arguments in [

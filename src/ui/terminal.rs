@@ -14,6 +14,11 @@
 //!   writes to it). The exit code is 128 + n;
 //! * when the terminal goes away (`is_gone`).
 //!
+//! It is taken with the first frame, and again with the first one after each change of its size, every
+//! character of which is drawn. So somebody else's terminal that is put behind the same line
+//! (`docker attach`, which changes the size to and fro) shows the whole screen and takes clicks. A
+//! terminal of no size, such as a container's that nobody has attached to yet, gets nothing at all.
+//!
 //! Frames go to the terminal through a file of our own rather than std's `stdout`: a thread that
 //! must restore the terminal never waits for a lock that a blocked writer holds, and a frame leaves
 //! in one piece.
@@ -79,10 +84,14 @@ static TTY: OnceLock<File> = OnceLock::new();
 pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<BufWriter<Tty>>>,
     area: Rect,
+    /// Whether the next frame must take the terminal, which may be another one than before.
+    fresh: bool,
+    /// Whether clicks are wanted.
+    mouse: bool,
 }
 
 impl Screen {
-    /// Takes the terminal.
+    /// Makes the terminal ready to be taken by the first frame.
     pub(super) fn enter() -> io::Result<Screen> {
         require()?;
         let tty = duplicate_stdout()?;
@@ -95,11 +104,11 @@ impl Screen {
         let screen = Screen {
             terminal,
             area: Rect::ZERO,
+            fresh: true,
+            mouse: true,
         };
         // From here on, dropping the screen undoes whatever was done.
         enable_raw_mode()?;
-        say(ENTER)?;
-        say(MOUSE_ON)?;
         Ok(screen)
     }
 }
@@ -109,12 +118,29 @@ impl Canvas for Screen {
         let _frame = FRAME
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let size = self.terminal.size()?;
+        if size.width == 0 || size.height == 0 {
+            self.area = Rect::ZERO;
+            return Ok(());
+        }
+        if self.fresh {
+            say(ENTER)?;
+            say(if self.mouse { MOUSE_ON } else { MOUSE_OFF })?;
+            // Also when the size is the same as before: what is on the screen is not.
+            self.terminal.resize(size.into())?;
+            self.fresh = false;
+        }
         let drawn = self.terminal.draw(|frame| view::draw(app, frame))?;
         self.area = drawn.area;
         Ok(())
     }
 
+    fn renew(&mut self) {
+        self.fresh = true;
+    }
+
     fn capture_mouse(&mut self, capture: bool) -> io::Result<()> {
+        self.mouse = capture;
         say(if capture { MOUSE_ON } else { MOUSE_OFF })
     }
 

@@ -15,6 +15,7 @@
 // Each test binary uses a part of this.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod docker;
 pub mod links;
 pub mod terminal;
 

@@ -50,7 +50,18 @@ impl Terminal {
 
     /// The same with more variables.
     pub fn start_with(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Terminal {
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_raftian"));
+        let program = env!("CARGO_BIN_EXE_raftian");
+        Terminal::of(program, dir, arguments, variables)
+    }
+
+    /// Any program in such a terminal.
+    pub fn of(
+        program: &str,
+        dir: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Terminal {
+        let mut command = CommandBuilder::new(program);
         command.args(arguments);
         command.cwd(dir);
         for name in raftian_variables() {
@@ -130,12 +141,30 @@ impl Terminal {
         let (r, c) = (rows.try_into().unwrap(), cols.try_into().unwrap());
         seen.parser.screen_mut().set_size(r, c);
         drop(seen);
+        self.resize_line(cols, rows);
+    }
+
+    /// The same for the program alone; no emulator has a size of 0.
+    pub fn resize_line(&self, cols: u16, rows: u16) {
         let size = PtySize {
             rows,
             cols,
             ..PtySize::default()
         };
         self.master.as_ref().unwrap().resize(size).unwrap();
+    }
+
+    /// Puts a new terminal of that size behind the same line, as `docker attach` does, which lets the
+    /// program know by another size for a moment.
+    pub fn replace(&self, cols: u16, rows: u16) {
+        let (r, c) = (rows.try_into().unwrap(), cols.try_into().unwrap());
+        let mut seen = self.lock();
+        seen.parser = vt100::Parser::new(r, c, 0);
+        // What the former one showed is not to be found on this one.
+        seen.frames.push((Instant::now(), String::new()));
+        drop(seen);
+        self.resize(cols + 1, rows + 1);
+        self.resize(cols, rows);
     }
 
     /// Closes the terminal.
