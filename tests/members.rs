@@ -306,6 +306,8 @@ fn a_voter_that_lags_behind_a_change_follows_a_leader_that_it_has_never_heard_of
             .status(3)
             .is_some_and(|s| s.leader == Some(4) && s.role == RoleName::Follower)
     });
+    // A node that follows and has not caught up knows no player 5 yet, and says so.
+    cluster.wait_until_equal();
     cluster.submit(3, "test", 1, "attack 5").unwrap();
     cluster.wait_until_equal();
     cluster.verify();

@@ -21,6 +21,8 @@ mod support;
 
 #[path = "scenarios/course.rs"]
 mod course;
+#[path = "scenarios/harness.rs"]
+mod harness;
 #[path = "scenarios/manual.rs"]
 mod manual;
 #[path = "scenarios/troubled_leader.rs"]

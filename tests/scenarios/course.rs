@@ -164,6 +164,14 @@ impl Lab {
         assert_eq!(self.connected(), self.world.ids());
         self.commit(1);
         self.world.wait_until_equal();
+        if self.way != Way::OverLinks {
+            // What was overwritten must not come back from a disk.
+            for id in self.world.ids() {
+                self.world.kill(id);
+            }
+            self.world.start_all();
+            self.world.wait_until_equal();
+        }
         // A file may leave out what came with a snapshot.
         if self.way != Way::WithSnapshots {
             self.world.wait_for_equal_orders();

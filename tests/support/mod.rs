@@ -338,6 +338,20 @@ impl Cluster {
         self.wait_until_ready(id);
     }
 
+    /// A node is lost with all that it has kept. It leaves the cluster, and a new one comes in its place,
+    /// under a new id, which is returned. With links: the new one has none of its own.
+    pub fn replace(&mut self, id: u64, contact: u64) -> u64 {
+        self.kill(id);
+        self.forget(id);
+        let lost = Value::Int(id as i64);
+        self.wait_for("the lost node has left", |cluster| {
+            let left = cluster.call(contact, "cluster.remove", std::slice::from_ref(&lost));
+            let members = cluster.members(contact).members;
+            (left.is_ok() || members.iter().all(|member| member.id != id)).then_some(())
+        });
+        self.join(contact)
+    }
+
     /// Starts the program as a node, in any way in which it can be one.
     fn launch_as(&mut self, id: u64, before: &[&str], arguments: &[&str]) {
         assert!(!self.nodes.contains_key(&id), "bob{id} is running");
