@@ -29,6 +29,8 @@ mod nonsense;
 mod section_5_3;
 #[path = "paper/section_6.rs"]
 mod section_6;
+#[path = "paper/section_7.rs"]
+mod section_7;
 
 use raft::{config, entries};
 use raftian::raft::{
