@@ -31,6 +31,8 @@ mod section_5_3;
 mod section_6;
 #[path = "paper/section_7.rs"]
 mod section_7;
+#[path = "paper/section_8.rs"]
+mod section_8;
 
 use raft::{config, entries};
 use raftian::raft::{
