@@ -1,5 +1,7 @@
-//! The paper, rule by rule: what figures 2 and 3 and sections 5 and 6 demand, asked of the core from
-//! outside. Each test is named after the rule, in our words, and says where the rule stands.
+//! The paper, rule by rule: what figures 2, 3 and 13 and sections 5 to 8 demand, and what Ongaro's
+//! dissertation adds, asked of the core from outside. Each test is named after the rule, in our words,
+//! and says where the rule stands. `docs/RAFT.md` lists the rules in the order of the paper, each with
+//! the function that keeps it and the test that shows it.
 //!
 //! Most tests look at one core and at what one step of it asks for. Where a rule is about several
 //! nodes, `raft/mod.rs` joins cores in memory. `scripts.rs` tells longer stories.
@@ -15,6 +17,8 @@ mod raft;
 mod beyond;
 #[path = "paper/commitment.rs"]
 mod commitment;
+#[path = "paper/dissertation.rs"]
+mod dissertation;
 #[path = "paper/figure_2_receivers.rs"]
 mod figure_2_receivers;
 #[path = "paper/figure_2_rules.rs"]
