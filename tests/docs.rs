@@ -307,6 +307,99 @@ fn the_architecture_has_every_module() {
     }
 }
 
+/// Every Rust file below these folders: its path and its text.
+fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut folders: Vec<PathBuf> = folders.iter().map(|f| Path::new(ROOT).join(f)).collect();
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    found
+}
+
+/// What stands before the function of that name, if the source has it.
+fn before_function<'a>(source: &'a str, name: &str) -> Option<&'a str> {
+    let starts = [format!("fn {name}("), format!("fn {name}<")];
+    let at = starts.iter().find_map(|start| source.find(start))?;
+    Some(&source[..at])
+}
+
+/// Whether the source has a function of that name, and methods of that type.
+fn has_method(source: &str, of: &str, name: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut lines = source.lines().filter(|line| line.starts_with("impl"));
+    lines.any(|line| line.split(|c| !is_word(c)).any(|word| word == of))
+        && before_function(source, name).is_some()
+}
+
+/// Whether this is the file of that module, or of its tests.
+fn is_module(path: &Path, module: &str) -> bool {
+    let stem = path.file_stem().unwrap();
+    let folder = path.parent().unwrap().file_name().unwrap();
+    stem == module || (folder == module && (stem == "tests" || stem == "mod"))
+}
+
+#[test]
+fn every_function_test_and_script_that_the_rules_name_exists() {
+    let code = sources(&["src", "tests/raft"]);
+    let all = sources(&["src", "tests"]);
+    let (mut methods, mut functions, mut scripts) = (0, 0, 0);
+    for name in prose(&read("docs/RAFT.md")).split('`').skip(1).step_by(2) {
+        if name.ends_with(".txt") {
+            let path = Path::new(ROOT).join("tests/scripts").join(name);
+            assert!(path.exists(), "there is no script {name}");
+            scripts += 1;
+        } else if let Some((of, function)) = name.rsplit_once("::") {
+            if of.starts_with(char::is_uppercase) {
+                let exists = code.iter().any(|(_, text)| has_method(text, of, function));
+                assert!(exists, "there is no {name}");
+                methods += 1;
+                continue;
+            }
+            let mut files = all.iter().filter(|(path, _)| is_module(path, of));
+            let before = files.find_map(|(_, text)| before_function(text, function));
+            let before = before.unwrap_or_else(|| panic!("there is no {name}"));
+            // A sentence is the name of a test.
+            if function.matches('_').count() >= 4 {
+                let attributes = &before[before.rfind('}').unwrap_or(0)..];
+                assert!(attributes.contains("#[test]"), "{name} is no test");
+            }
+            functions += 1;
+        } else {
+            let is_test = name.matches('_').count() >= 4 && !name.contains(['/', ' ']);
+            assert!(!is_test, "in which file is {name}?");
+        }
+    }
+    assert!(
+        methods > 100 && functions > 100 && scripts > 50,
+        "{methods} methods, {functions} functions and tests, {scripts} scripts"
+    );
+}
+
+#[test]
+fn the_rules_have_the_default_times_of_the_code() {
+    // Where lines are broken is of no interest.
+    let rules = read("docs/RAFT.md");
+    let rules = rules.split_whitespace().collect::<Vec<_>>().join(" ");
+    let cluster = Config::built_in().unwrap().cluster;
+    let (min, max) = cluster.election_timeout_ms;
+    let heartbeat = cluster.heartbeat_ms;
+    for what in [
+        format!("a heartbeat every {heartbeat} ms and election timeouts of {min} to {max} ms"),
+        format!("the shortest election timeout, {heartbeat} ms to {min}"),
+    ] {
+        assert_names("docs/RAFT.md", &rules, &what);
+    }
+}
+
 #[test]
 fn the_simulators_document_has_every_planted_mistake_and_every_invariant() {
     let document = read("docs/SIMULATOR.md");

@@ -1,5 +1,7 @@
-//! The paper, rule by rule: what figures 2 and 3 and section 5 demand, asked of the core from
-//! outside. Each test is named after the rule, in our words, and says where the rule stands.
+//! The paper, rule by rule: what figures 2, 3 and 13 and sections 5 to 8 demand, and what Ongaro's
+//! dissertation adds, asked of the core from outside. Each test is named after the rule, in our words,
+//! and says where the rule stands. `docs/RAFT.md` lists the rules in the order of the paper, each with
+//! the function that keeps it and the test that shows it.
 //!
 //! Most tests look at one core and at what one step of it asks for. Where a rule is about several
 //! nodes, `raft/mod.rs` joins cores in memory. `scripts.rs` tells longer stories.
@@ -15,6 +17,8 @@ mod raft;
 mod beyond;
 #[path = "paper/commitment.rs"]
 mod commitment;
+#[path = "paper/dissertation.rs"]
+mod dissertation;
 #[path = "paper/figure_2_receivers.rs"]
 mod figure_2_receivers;
 #[path = "paper/figure_2_rules.rs"]
@@ -27,30 +31,42 @@ mod figure_3;
 mod nonsense;
 #[path = "paper/section_5_3.rs"]
 mod section_5_3;
+#[path = "paper/section_6.rs"]
+mod section_6;
+#[path = "paper/section_7.rs"]
+mod section_7;
+#[path = "paper/section_8.rs"]
+mod section_8;
 
 use raft::{config, entries};
 use raftian::raft::{
-    AppendEntries, AppendEntriesReply, AppendOutcome, HardState, Log, NodeId, Raft, Ready, Reply,
-    Request, RequestVote, RequestVoteReply, RoleName, Send,
+    AppendEntries, AppendEntriesReply, AppendOutcome, Change, Config, Configuration, Entry,
+    HardState, Log, Member, NodeId, Payload, Raft, Ready, Reply, Request, RequestVote,
+    RequestVoteReply, RoleName, Send, Standing,
 };
 
 /// A follower whose disk holds this term, no vote, and no-ops of these terms.
 fn follower(id: NodeId, nodes: u64, term: u64, terms: &[u64]) -> Raft {
+    started(config(id, nodes), term, &entries(1, terms))
+}
+
+/// A node that starts with this term, no vote, and these entries.
+fn started(config: Config, term: u64, entries: &[Entry]) -> Raft {
     let hard_state = HardState {
         current_term: term,
         voted_for: None,
     };
-    Raft::new(
-        config(id, nodes),
-        hard_state,
-        None,
-        Log::new(entries(1, terms)),
-    )
+    Raft::new(config, hard_state, None, Log::new(entries.to_vec()))
 }
 
 /// Node 1 as a candidate in `term`, and the step that made it one.
 fn candidate(nodes: u64, term: u64, terms: &[u64]) -> (Raft, Ready) {
-    let mut core = follower(1, nodes, term - 1, terms);
+    campaigning(follower(1, nodes, term - 1, terms))
+}
+
+/// That node as a candidate in the next term, and the step that made it one.
+fn campaigning(mut core: Raft) -> (Raft, Ready) {
+    let term = core.current_term() + 1;
     let ready = core.tick(core.deadline().unwrap());
     assert_eq!(
         (core.role(), core.current_term()),
@@ -74,8 +90,18 @@ fn next_election(core: &mut Raft) -> (u64, Ready) {
 
 /// Node 1 as the leader of `term`, and the step that made it one; that step's save is under way.
 fn elected(nodes: u64, term: u64, terms: &[u64]) -> (Raft, Ready) {
-    let (mut core, ready) = candidate(nodes, term, terms);
-    for send in ready.after_save {
+    leading(follower(1, nodes, term - 1, terms))
+}
+
+/// That node as the leader of the next term, and the step that made it one.
+fn leading(mut core: Raft) -> (Raft, Ready) {
+    let term = core.current_term() + 1;
+    let mut ready = core.tick(core.deadline().unwrap());
+    if core.role() == RoleName::Leader {
+        // It is the only voter.
+        return (core, ready);
+    }
+    for send in std::mem::take(&mut ready.after_save) {
         let ready = core.reply(send.to, send.call, vote_reply(term, true));
         if core.role() == RoleName::Leader {
             return (core, ready);
@@ -87,7 +113,12 @@ fn elected(nodes: u64, term: u64, terms: &[u64]) -> (Raft, Ready) {
 /// Node 1 as the leader of `term` whose peers all agree with it up to its own no-op, which is
 /// saved and committed; nothing is under way.
 fn settled(nodes: u64, term: u64, terms: &[u64]) -> Raft {
-    let (mut core, ready) = elected(nodes, term, terms);
+    settling(follower(1, nodes, term - 1, terms))
+}
+
+/// The same of that node, in the next term.
+fn settling(core: Raft) -> Raft {
+    let (mut core, ready) = leading(core);
     let _ = core.saved(ready.save.unwrap().mark().unwrap());
     let mut sends = ready.send;
     while !sends.is_empty() {
@@ -95,6 +126,12 @@ fn settled(nodes: u64, term: u64, terms: &[u64]) -> Raft {
     }
     assert_eq!(core.commit_index(), core.log().last_index());
     core
+}
+
+/// Agrees to the request to `to` among these; what comes of it.
+fn agree(core: &mut Raft, sends: &[Send], to: NodeId) -> Ready {
+    let send = sent(sends, to);
+    core.reply(to, send.call, matched(core.current_term(), end(&send)))
 }
 
 /// Every request is agreed to; what the leader sends next.
@@ -108,12 +145,23 @@ fn answer_all(core: &mut Raft, sends: &[Send]) -> Vec<Send> {
 }
 
 fn append(from: NodeId, term: u64, prev: (u64, u64), terms: &[u64], commit: u64) -> Request {
+    let entries = entries(prev.0.wrapping_add(1), terms);
+    append_these(from, term, prev, entries, commit)
+}
+
+fn append_these(
+    from: NodeId,
+    term: u64,
+    prev: (u64, u64),
+    entries: Vec<Entry>,
+    commit: u64,
+) -> Request {
     Request::AppendEntries(AppendEntries {
         term,
         leader_id: from,
         prev_log_index: prev.0,
         prev_log_term: prev.1,
-        entries: entries(prev.0.wrapping_add(1), terms),
+        entries,
         leader_commit: commit,
     })
 }
@@ -176,6 +224,63 @@ fn saved_state(ready: &Ready) -> Option<(u64, Option<NodeId>)> {
 fn saved_entries(ready: &Ready) -> Vec<(u64, u64)> {
     let entries = ready.save.iter().flat_map(|save| &save.entries);
     entries.map(|entry| (entry.index, entry.term)).collect()
+}
+
+/// A configuration as people write it: 4 comes (+4), 3 goes (-3), 5 is a learner (~5).
+fn members(text: &str) -> Configuration {
+    let member = |word: &str| {
+        let (standing, id) = match word.split_at(1) {
+            ("+", id) => (Standing::Incoming, id),
+            ("-", id) => (Standing::Outgoing, id),
+            ("~", id) => (Standing::Learner, id),
+            _ => (Standing::Voter, word),
+        };
+        let member = Member {
+            name: format!("node{id}"),
+            address: format!("node{id}:1"),
+            standing,
+        };
+        (id.parse().unwrap(), member)
+    };
+    Configuration::new(text.split(' ').map(member).collect()).unwrap()
+}
+
+/// What a node of that cluster is told at its start.
+fn among(id: NodeId, text: &str) -> Config {
+    Config {
+        configuration: members(text),
+        ..config(id, 1)
+    }
+}
+
+/// An entry that says who the members are.
+fn configured(index: u64, term: u64, text: &str) -> Entry {
+    Entry {
+        index,
+        term,
+        payload: Payload::Configuration(members(text).into()),
+    }
+}
+
+/// Who belongs to the cluster, by that node's log.
+fn known_members(core: &Raft) -> String {
+    let text = core.configuration().to_string();
+    text.trim_start_matches("members ").to_string()
+}
+
+/// A change of the members.
+fn change(add: &[NodeId], promote: &[NodeId], remove: &[NodeId]) -> Change {
+    let new = |&id: &NodeId| (id, (format!("node{id}"), format!("node{id}:1")));
+    Change {
+        add: add.iter().map(new).collect(),
+        promote: promote.iter().copied().collect(),
+        remove: remove.iter().copied().collect(),
+    }
+}
+
+/// Those to whom these are sent.
+fn receivers(sends: &[Send]) -> Vec<NodeId> {
+    sends.iter().map(|send| send.to).collect()
 }
 
 const NOTHING: [u64; 0] = [];

@@ -43,7 +43,8 @@ struct Seen {
     applied: BTreeMap<u64, Entry>,
 }
 
-fn step(cluster: &mut Cluster, rng: &mut Xoshiro256PlusPlus) {
+/// One step of a cluster that has a hard time.
+pub(super) fn step(cluster: &mut Cluster, rng: &mut Xoshiro256PlusPlus) {
     let ids = cluster.ids();
     let id = ids[rng.random_range(0..ids.len())];
     let is_up = cluster.running(id).is_some();

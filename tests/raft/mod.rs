@@ -170,6 +170,8 @@ pub struct Cluster {
     pub events: Vec<String>,
     serial: u64,
     reads: ReadId,
+    /// The reads that may be served, and at which index.
+    pub served: BTreeMap<ReadId, u64>,
     /// Who has led each term.
     pub leaders: BTreeMap<u64, NodeId>,
     /// What has been committed at each index, and the term of the node that first said so.
@@ -266,8 +268,17 @@ impl Cluster {
                 command(self.serial, text)
             })
             .collect();
+        self.submit(id, &commands)
+    }
+
+    /// Proposes these commands in one go.
+    pub fn submit(
+        &mut self,
+        id: NodeId,
+        commands: &[Arc<Command>],
+    ) -> Result<Proposed, NotProposed> {
         let mut answer = Err(NotProposed::Full);
-        self.step(id, |core| match core.propose(commands) {
+        self.step(id, |core| match core.propose(commands.iter().cloned()) {
             Ok((proposed, ready)) => {
                 answer = Ok(proposed);
                 ready
@@ -598,6 +609,7 @@ impl Cluster {
         }
         for read in ready.reads {
             self.note(format!("{id} may serve read {} at {}", read.id, read.index));
+            self.served.insert(read.id, read.index);
         }
         self.release(id);
         while !slow && self.finish_save(id) {}
