@@ -1,0 +1,265 @@
+//! What anybody can still find out about a register's value.
+//!
+//! The search compares and remembers states by the hundred thousand, and the values of a test can be
+//! long, and can all be different. So a state here is a few numbers, and two values are one state
+//! wherever no operation of the history can tell them apart:
+//!
+//! - A text matters as far as it is the beginning of a text that was *seen*: that a completed get
+//!   found, or that some cas expects. Whatever is appended to any other text, nobody sees it. Two
+//!   unknown appends in the wrong order are therefore no new state; they are [`State::OtherText`].
+//! - An integer matters if one that was seen can be reached from it with the history's incrs.
+//! - Bytes matter if just these were seen.
+//!
+//! Of all others only the kind is kept, which decides what is refused. That is exact: the merged
+//! values give the same answers to every operation of the history, with the single exception of an
+//! answer that is nobody's ([`Output::Other`]), and lead to states that are merged again.
+//!
+//! So are operations: two unknown puts whose values nobody saw are the same move, and the search tries
+//! one of them.
+
+use std::cmp::Ordering;
+
+use super::model::{Action, Answer, Register, Value};
+
+/// A register's value, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    Missing,
+    /// The first so many bytes of that text; of all seen texts that begin like this it is the first.
+    Text {
+        text: u32,
+        bytes: u32,
+    },
+    Int(i64),
+    Bytes(u32),
+    /// Texts, integers and bytes that nobody can recognise.
+    OtherText,
+    OtherInt,
+    OtherBytes,
+}
+
+/// An action, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Move<'a> {
+    Put(State),
+    Get,
+    Delete,
+    Cas(State, State),
+    /// `None` for a piece that is part of no text that was seen.
+    Append(Option<&'a str>),
+    Incr,
+}
+
+/// An answer, as far as it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    Done,
+    Found(State),
+    Swapped(bool),
+    Number(i64),
+    /// A number that no completed operation was given.
+    Other,
+    Refused,
+}
+
+impl Move<'_> {
+    /// Whether the same comes of it whatever was there before.
+    pub fn is_blind(self) -> bool {
+        matches!(self, Move::Put(_) | Move::Delete)
+    }
+}
+
+/// What a history has seen.
+pub struct Seen<'a> {
+    /// Sorted, so that those with the same beginning stand together.
+    texts: Vec<&'a str>,
+    /// For each text how many bytes it shares with the one before.
+    shared: Vec<usize>,
+    ints: Vec<i64>,
+    bytes: Vec<&'a [u8]>,
+    /// How many incrs there are.
+    incrs: i128,
+}
+
+impl<'a> Seen<'a> {
+    /// Of these actions, with the answers of those that were completed.
+    pub fn new(history: impl Iterator<Item = (&'a Action, Option<&'a Answer>)>) -> Seen<'a> {
+        let mut seen = Seen {
+            texts: Vec::new(),
+            shared: Vec::new(),
+            ints: Vec::new(),
+            bytes: Vec::new(),
+            incrs: 0,
+        };
+        for (action, answer) in history {
+            if let Action::Cas { expected, .. } = action {
+                seen.see(expected);
+            }
+            if *action == Action::Incr {
+                seen.incrs += 1;
+                // Refused, perhaps, because there is no greater one.
+                if answer == Some(&Answer::Refused) {
+                    seen.ints.push(i64::MAX);
+                }
+            }
+            match answer {
+                Some(Answer::Found(register)) => seen.see(register),
+                Some(Answer::Number(number)) => seen.ints.push(*number),
+                _ => {}
+            }
+        }
+        seen.texts.sort_unstable();
+        seen.texts.dedup();
+        seen.ints.sort_unstable();
+        seen.ints.dedup();
+        seen.bytes.sort_unstable();
+        seen.bytes.dedup();
+        let mut before = "";
+        for text in &seen.texts {
+            let pairs = before.bytes().zip(text.bytes());
+            seen.shared.push(pairs.take_while(|(a, b)| a == b).count());
+            before = text;
+        }
+        seen
+    }
+
+    fn see(&mut self, register: &'a Register) {
+        match register {
+            None => {}
+            Some(Value::Text(text)) => self.texts.push(text),
+            Some(Value::Int(number)) => self.ints.push(*number),
+            Some(Value::Bytes(bytes)) => self.bytes.push(bytes),
+        }
+    }
+
+    pub fn register(&self, register: &Register) -> State {
+        register.as_ref().map_or(State::Missing, |v| self.value(v))
+    }
+
+    pub fn value(&self, value: &Value) -> State {
+        match value {
+            Value::Text(text) => self.text("", text),
+            Value::Int(number) => self.int(*number),
+            Value::Bytes(bytes) => match self.bytes.binary_search(&bytes.as_slice()) {
+                Ok(place) => State::Bytes(place as u32),
+                Err(_) => State::OtherBytes,
+            },
+        }
+    }
+
+    /// The text `head` with `piece` behind it.
+    fn text(&self, head: &str, piece: &str) -> State {
+        let order = |text: &&str| compare(text, head, piece);
+        let place = self.texts.partition_point(|t| order(t) == Ordering::Less);
+        let begins = |text: &&str| {
+            let rest = text.strip_prefix(head);
+            rest.is_some_and(|rest| rest.starts_with(piece))
+        };
+        if self.texts.get(place).is_some_and(begins) {
+            State::Text {
+                text: place as u32,
+                bytes: (head.len() + piece.len()) as u32,
+            }
+        } else {
+            State::OtherText
+        }
+    }
+
+    fn int(&self, number: i64) -> State {
+        let above = self.ints.partition_point(|&seen| seen < number);
+        match self.ints.get(above) {
+            Some(&seen) if i128::from(seen) - i128::from(number) <= self.incrs => {
+                State::Int(number)
+            }
+            _ => State::OtherInt,
+        }
+    }
+
+    /// An action whose outcome is known.
+    pub fn known(&self, action: &'a Action) -> Move<'a> {
+        match action {
+            Action::Put(value) => Move::Put(self.value(value)),
+            Action::Get => Move::Get,
+            Action::Delete => Move::Delete,
+            Action::Cas { expected, new } => Move::Cas(self.register(expected), self.value(new)),
+            Action::Append(piece) => Move::Append(Some(piece)),
+            Action::Incr => Move::Incr,
+        }
+    }
+
+    /// An action whose outcome is not. Those that are one move are worth finding here.
+    pub fn unknown(&self, action: &'a Action) -> Move<'a> {
+        match action {
+            Action::Append(piece) if !self.is_part(piece) => Move::Append(None),
+            action => self.known(action),
+        }
+    }
+
+    /// Whether any text that was seen contains this.
+    fn is_part(&self, piece: &str) -> bool {
+        // What a text shares with the one before has been looked through there.
+        self.texts.iter().zip(&self.shared).any(|(text, &shared)| {
+            let fresh = &text.as_bytes()[shared.saturating_sub(piece.len().saturating_sub(1))..];
+            piece.is_empty() || fresh.windows(piece.len()).any(|w| w == piece.as_bytes())
+        })
+    }
+
+    pub fn answer(&self, answer: &Answer) -> Output {
+        match answer {
+            Answer::Done => Output::Done,
+            Answer::Found(register) => Output::Found(self.register(register)),
+            Answer::Swapped(swapped) => Output::Swapped(*swapped),
+            Answer::Number(number) => Output::Number(*number),
+            Answer::Refused => Output::Refused,
+        }
+    }
+
+    /// What [`model::apply`](super::model::apply) does, to states.
+    pub fn apply(&self, state: State, action: Move) -> (State, Output) {
+        match action {
+            Move::Put(value) => (value, Output::Done),
+            Move::Get => (state, Output::Found(state)),
+            Move::Delete => (State::Missing, Output::Done),
+            Move::Cas(expected, new) if state == expected => (new, Output::Swapped(true)),
+            Move::Cas(..) => (state, Output::Swapped(false)),
+            Move::Append(piece) => {
+                let head = match state {
+                    State::Missing => Some(""),
+                    State::Text { text, bytes } => {
+                        Some(&self.texts[text as usize][..bytes as usize])
+                    }
+                    State::OtherText => None,
+                    State::Int(_) | State::OtherInt | State::Bytes(_) | State::OtherBytes => {
+                        return (state, Output::Refused);
+                    }
+                };
+                let text = match (head, piece) {
+                    (Some(head), Some(piece)) => self.text(head, piece),
+                    _ => State::OtherText,
+                };
+                (text, Output::Done)
+            }
+            Move::Incr => match state {
+                State::Missing => (self.int(1), Output::Number(1)),
+                State::Int(number) => match number.checked_add(1) {
+                    Some(new) => (self.int(new), Output::Number(new)),
+                    None => (state, Output::Refused),
+                },
+                // The greatest integer is not among these if an incr was refused.
+                State::OtherInt => (state, Output::Other),
+                State::Text { .. } | State::OtherText | State::Bytes(_) | State::OtherBytes => {
+                    (state, Output::Refused)
+                }
+            },
+        }
+    }
+}
+
+/// A text against `head` followed by `piece`.
+fn compare(text: &str, head: &str, piece: &str) -> Ordering {
+    let text = text.as_bytes();
+    let (start, rest) = text.split_at(text.len().min(head.len()));
+    start
+        .cmp(head.as_bytes())
+        .then_with(|| rest.cmp(piece.as_bytes()))
+}
