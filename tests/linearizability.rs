@@ -13,6 +13,8 @@ mod linearizability;
 
 #[path = "linearizability/known.rs"]
 mod known;
+#[path = "linearizability/large.rs"]
+mod large;
 #[path = "linearizability/random.rs"]
 mod random;
 #[path = "linearizability/script.rs"]

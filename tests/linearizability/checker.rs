@@ -10,14 +10,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::history::{Operation, Outcome, Time, timeline};
-use super::model::{self, Action, Answer, Register, Value};
+use super::model::{self, Action, Register};
 use super::search::{End, MOST_OPEN, Problem};
-use super::shrink;
+use super::seen::State;
+use super::shrink::{self, Part};
 
 /// How many steps [`check`] spends on a key. A step is one operation tried on one state; a key with a
 /// few thousand operations usually takes some ten thousand. So many steps take some seconds, and
 /// some hundred megabytes.
-pub const STEPS: u64 = 3_000_000;
+pub const STEPS: u64 = 30_000_000;
+
+/// The first turn of a search takes so many, each later one eight times as many as the one before.
+const FIRST_TURN: u64 = 200_000;
 
 /// Other operations that are shown with a violation, at most.
 const SHOWN: usize = 10;
@@ -101,34 +105,71 @@ pub fn check_within(history: &[Operation], limit: u64) -> Result<Linearizable, F
     let mut undecided = None;
     let mut violated = Vec::new();
     for (key, operations) in &keys {
-        let kept = vec![true; operations.len()];
-        let (end, steps) = Problem::new(operations, &kept).search(limit);
+        let (judgement, steps) = judge(operations, limit);
         linearizable.steps += steps;
-        let why = match end {
-            End::Order(order) => {
-                prove(operations, &order);
-                continue;
+        match judgement {
+            Judgement::Order => {}
+            Judgement::Violation(part) => violated.push((*key, part)),
+            Judgement::Undecided(why) => {
+                undecided.get_or_insert(Undecided {
+                    key: key.to_string(),
+                    operations: operations.len(),
+                    why,
+                });
             }
-            End::None => {
-                violated.push(*key);
-                continue;
-            }
-            End::Limit => Why::Limit(limit),
-            End::TooWide => Why::TooWide(MOST_OPEN),
-        };
-        undecided.get_or_insert(Undecided {
-            key: key.to_string(),
-            operations: operations.len(),
-            why,
-        });
+        }
     }
-    if let Some((key, other_keys)) = violated.split_first() {
-        let violation = violation(key, &keys[key], other_keys, limit);
+    if !violated.is_empty() {
+        // The smallest is shown.
+        violated.sort_by_key(|(_, part)| part.len());
+        let (key, part) = violated.remove(0);
+        let other_keys = violated.iter().map(|(key, _)| key.to_string()).collect();
+        let violation = violation(key, &keys[key], part, other_keys);
         return Err(Failure::Violation(violation));
     }
     match undecided {
         Some(undecided) => Err(Failure::Undecided(undecided)),
         None => Ok(linearizable),
+    }
+}
+
+/// What is to be said of one key.
+enum Judgement<'a> {
+    Order,
+    /// With a part that shows it.
+    Violation(Part<'a>),
+    Undecided(Why),
+}
+
+/// Judges the operations on one key, and says how many steps it took.
+///
+/// The search of the whole and that for a part that is a violation take turns, the first ones short.
+fn judge<'a>(operations: &'a [&'a Operation], limit: u64) -> (Judgement<'a>, u64) {
+    let problem = Problem::new(State::Missing, operations);
+    let mut search = problem.search(4);
+    let mut part = Part::new(operations, limit);
+    let mut turn = FIRST_TURN.min(limit);
+    loop {
+        let judgement = match search.run(turn) {
+            End::Order(order) => {
+                prove(operations, &order);
+                Judgement::Order
+            }
+            End::None => {
+                if !part.around(search.passed(), limit) {
+                    part.all();
+                }
+                Judgement::Violation(part)
+            }
+            End::TooWide => Judgement::Undecided(Why::TooWide(MOST_OPEN)),
+            End::Limit if part.around(search.passed(), turn) => Judgement::Violation(part),
+            End::Limit if turn < limit => {
+                turn = turn.saturating_mul(8).min(limit);
+                continue;
+            }
+            End::Limit => Judgement::Undecided(Why::Limit(limit)),
+        };
+        return (judgement, search.steps());
     }
 }
 
@@ -166,8 +207,13 @@ fn prove(operations: &[&Operation], order: &[usize]) {
 }
 
 /// Makes a picture of it.
-fn violation(key: &str, operations: &[&Operation], others: &[&str], limit: u64) -> Violation {
-    let (kept, is_smallest) = shrink::smallest(operations, limit);
+fn violation(
+    key: &str,
+    operations: &[&Operation],
+    part: Part<'_>,
+    other_keys: Vec<String>,
+) -> Violation {
+    let (kept, is_smallest) = part.shrink();
     let sorted = |mut operations: Vec<Operation>| {
         operations.sort_by_key(|operation| (operation.invoked, operation.client));
         operations
@@ -177,9 +223,11 @@ fn violation(key: &str, operations: &[&Operation], others: &[&str], limit: u64) 
         chosen.filter(move |&(_, &kept)| kept == wanted)
     };
     let smallest = sorted(of(true).map(|(&operation, _)| operation.clone()).collect());
-    let read: Vec<Value> = smallest.iter().filter_map(read).collect();
+    let found: Vec<Register> = smallest.iter().filter_map(shrink::found).collect();
     let writes_it = |operation: &Operation| match &operation.action {
-        Action::Put(value) | Action::Cas { new: value, .. } => read.contains(value),
+        Action::Put(value) | Action::Cas { new: value, .. } => {
+            found.iter().any(|found| found.as_ref() == Some(value))
+        }
         // Those that did happen are too many to be shown.
         Action::Append(_) | Action::Incr => operation.outcome == Outcome::Failed,
         Action::Get | Action::Delete => false,
@@ -193,19 +241,7 @@ fn violation(key: &str, operations: &[&Operation], others: &[&str], limit: u64) 
         is_smallest,
         beside,
         operations: operations.len(),
-        other_keys: others.iter().map(|key| key.to_string()).collect(),
-    }
-}
-
-/// The value that an operation has found, if it has found one.
-fn read(operation: &Operation) -> Option<Value> {
-    let Outcome::Completed { answer, .. } = &operation.outcome else {
-        return None;
-    };
-    match (&operation.action, answer) {
-        (Action::Get, Answer::Found(value)) => value.clone(),
-        (Action::Cas { expected, .. }, Answer::Swapped(true)) => expected.clone(),
-        _ => None,
+        other_keys,
     }
 }
 

@@ -83,15 +83,19 @@ fn action(flavour: usize) -> BoxedStrategy<Action> {
 }
 
 fn drafts(most: usize) -> impl Strategy<Value = Vec<Draft>> {
-    let fate = prop_oneof![
-        12 => Just(Fate::Completed),
-        3 => Just(Fate::Late),
-        2 => Just(Fate::Lost),
-        1 => Just(Fate::Failed),
-    ];
-    (0..3_usize).prop_flat_map(move |flavour| {
+    // In every second history a good part of the outcomes is unknown.
+    let fate = |is_stormy: bool| {
+        let unknown = if is_stormy { 5 } else { 1 };
+        prop_oneof![
+            12 => Just(Fate::Completed),
+            2 * unknown => Just(Fate::Late),
+            unknown => Just(Fate::Lost),
+            1 => Just(Fate::Failed),
+        ]
+    };
+    (0..3_usize, any::<bool>()).prop_flat_map(move |(flavour, is_stormy)| {
         let key = prop_oneof![5 => Just("x"), 1 => Just("y")];
-        let (action, fate) = (action(flavour), fate.clone());
+        let (action, fate) = (action(flavour), fate(is_stormy));
         let draft = (key, action, 0..30_u64, 0..12_u64, 0..40_u64, fate);
         let draft = draft.prop_map(|(key, action, invoked, length, delay, fate)| Draft {
             key,

@@ -68,20 +68,21 @@ pub enum End {
 pub struct Problem<'a> {
     seen: Seen<'a>,
     /// By return.
-    known: Vec<Known<'a>>,
+    known: Vec<Known>,
     /// For each front which ones can be placed while it has not been: itself and later ones.
     open: Vec<Vec<u32>>,
-    kinds: Vec<Kind<'a>>,
+    kinds: Vec<Kind>,
     too_wide: bool,
+    start: State,
 }
 
 /// An operation that was completed.
-struct Known<'a> {
+struct Known {
     /// Its place among the operations.
     place: usize,
     invoked: Time,
     returned: Time,
-    action: Move<'a>,
+    action: Move,
     output: Output,
     /// Whether it changes nothing, wherever it stands.
     only_looks: bool,
@@ -90,30 +91,28 @@ struct Known<'a> {
 }
 
 /// Unknown operations that do the same.
-struct Kind<'a> {
-    action: Move<'a>,
+struct Kind {
+    action: Move,
     /// When each was invoked and its place among the operations, the earliest first.
     members: Vec<(Time, usize)>,
+    /// From this time on there are more of them than can be needed.
+    plenty: Option<Time>,
 }
 
 impl<'a> Problem<'a> {
-    /// Of the operations on one key, as far as they are `kept`. A completed one that is not kept is
-    /// treated as unknown; if it changed nothing it is left out.
-    pub fn new(operations: &[&'a Operation], kept: &[bool]) -> Problem<'a> {
+    /// Of the operations on one key.
+    pub fn new(start: State, operations: &[&'a Operation]) -> Problem<'a> {
         let mut completed = Vec::new();
         let mut unknown = Vec::new();
         for (place, operation) in operations.iter().enumerate() {
             let action = &operation.action;
             match &operation.outcome {
-                Outcome::Failed => {}
-                Outcome::Completed { returned, answer } if kept[place] => {
+                Outcome::Completed { returned, answer } => {
                     completed.push((*returned, place, answer));
                 }
-                Outcome::Completed { answer, .. } if model::changed_nothing(action, answer) => {}
                 Outcome::Unknown if *action == model::Action::Get => {}
-                Outcome::Completed { .. } | Outcome::Unknown => {
-                    unknown.push((operation.invoked, place));
-                }
+                Outcome::Unknown => unknown.push((operation.invoked, place)),
+                Outcome::Failed => {}
             }
         }
         completed.sort_by_key(|&(returned, place, _)| (returned, place));
@@ -139,10 +138,21 @@ impl<'a> Problem<'a> {
             let action = seen.unknown(action(place));
             let number = *numbers.entry(action).or_insert(kinds.len());
             if number == kinds.len() {
-                let members = Vec::new();
-                kinds.push(Kind { action, members });
+                kinds.push(Kind {
+                    action,
+                    members: Vec::new(),
+                    plenty: None,
+                });
             }
             kinds[number].members.push((invoked, place));
+        }
+        let needed = known
+            .iter()
+            .filter(|known| !known.action.is_blind())
+            .count();
+        for kind in kinds.iter_mut().filter(|kind| kind.action.is_blind()) {
+            let last = kind.members.get(needed.saturating_sub(1));
+            kind.plenty = last.map(|&(invoked, _)| invoked);
         }
         let mut problem = Problem {
             seen,
@@ -150,6 +160,7 @@ impl<'a> Problem<'a> {
             open: Vec::new(),
             kinds,
             too_wide: false,
+            start,
         };
         problem.find_open();
         problem
@@ -186,12 +197,23 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// Looks for an order, in at most so many steps; says how many it took. A step is one operation
-    /// tried on one state.
-    pub fn search(&self, limit: u64) -> (End, u64) {
-        if self.too_wide {
-            return (End::TooWide, 0);
-        }
+    pub fn kinds(&self) -> usize {
+        self.kinds.len()
+    }
+    pub fn knowns(&self) -> usize {
+        self.known.len()
+    }
+    /// The unknown operations that put this, whatever is there.
+    fn putting(&self, state: State) -> Option<&Kind> {
+        let action = match state {
+            State::Missing => Move::Delete,
+            state => Move::Put(state),
+        };
+        self.kinds.iter().find(|kind| kind.action == action)
+    }
+
+    /// A search that has not begun.
+    pub fn search(&self, dear: i64) -> Search<'_> {
         let mut search = Search {
             problem: self,
             entered: Vec::new(),
@@ -199,9 +221,16 @@ impl<'a> Problem<'a> {
             sets: Sets::new(),
             frontier: BinaryHeap::new(),
             steps: 0,
+            passed: 0,
+            dear,
         };
-        let end = search.run(limit);
-        (end, search.steps)
+        let start = Position {
+            front: 0,
+            placed: 0,
+            state: self.start,
+        };
+        search.enter(start, Sets::EMPTY, 0, Last::Nothing);
+        search
     }
 }
 
@@ -232,11 +261,12 @@ struct Configuration {
 enum Last {
     Nothing,
     Known(u32),
-    /// By its place among the operations.
+    /// One of that kind.
     Unknown(u32),
 }
 
-struct Search<'a> {
+/// A search under way.
+pub struct Search<'a> {
     problem: &'a Problem<'a>,
     /// Every configuration that was ever met.
     entered: Vec<Configuration>,
@@ -246,17 +276,19 @@ struct Search<'a> {
     /// Where the search can go on: how promising, and which. Of equals the latest.
     frontier: BinaryHeap<(i64, u32)>,
     steps: u64,
+    /// The furthest front.
+    passed: u32,
+    dear: i64,
 }
 
 impl Search<'_> {
-    fn run(&mut self, limit: u64) -> End {
-        let start = Position {
-            front: 0,
-            placed: 0,
-            state: State::Missing,
-        };
-        self.enter(start, Sets::EMPTY, 0, Last::Nothing);
-        while let Some((_, at)) = self.frontier.pop() {
+    /// Looks for an order until so many steps have been made in all. If they are not enough, it can
+    /// be asked to go on.
+    pub fn run(&mut self, limit: u64) -> End {
+        if self.problem.too_wide {
+            return End::TooWide;
+        }
+        while let Some(&(_, at)) = self.frontier.peek() {
             let configuration = &self.entered[at as usize];
             if configuration.position.front as usize == self.problem.known.len() {
                 return End::Order(self.order(at));
@@ -264,11 +296,78 @@ impl Search<'_> {
             if self.steps >= limit {
                 return End::Limit;
             }
-            if !configuration.dominated {
+            let is_dominated = configuration.dominated;
+            self.frontier.pop();
+            if !is_dominated {
                 self.expand(at);
             }
         }
         End::None
+    }
+
+    /// How many steps have been made: one for each operation that was tried on a state, and for each
+    /// two configurations that were compared.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// How many of the completed operations, by return, have an order.
+    pub fn passed(&self) -> usize {
+        self.passed as usize
+    }
+
+    pub fn dump(&self) {
+        let p = self.problem;
+        for (i, k) in p.known.iter().enumerate() {
+            eprintln!(
+                "{i} {}..{} {:?} -> {:?}",
+                k.invoked, k.returned, k.action, k.output
+            );
+        }
+        for k in &p.kinds {
+            eprintln!(
+                "kind {:?} x {} from {}",
+                k.action,
+                k.members.len(),
+                k.members[0].0
+            );
+        }
+        let mut fronts: std::collections::BTreeMap<u32, (usize, usize, usize)> = Default::default();
+        for c in &self.entered {
+            let e = fronts.entry(c.position.front).or_default();
+            e.0 += 1;
+            if c.dominated {
+                e.1 += 1;
+            }
+        }
+        for pos in self.latest.keys() {
+            fronts.entry(pos.front).or_default().2 += 1;
+        }
+        eprintln!("front: entered dominated positions {fronts:?}");
+        let mut sizes: std::collections::BTreeMap<u64, (usize, usize)> = Default::default();
+        for c in &self.entered {
+            let e = sizes.entry(self.sets.size(c.used)).or_default();
+            e.0 += 1;
+            if c.dominated {
+                e.1 += 1;
+            }
+        }
+        eprintln!("sizes {sizes:?} sets {}", self.sets.sets.len());
+        for c in self
+            .entered
+            .iter()
+            .rev()
+            .step_by(self.entered.len() / 60 + 1)
+        {
+            eprintln!(
+                "{} {:b} {:?} used {:?} {}",
+                c.position.front,
+                c.position.placed,
+                c.position.state,
+                self.sets.sets[c.used as usize],
+                c.dominated
+            );
+        }
     }
 
     /// Enters whatever can come next.
@@ -286,7 +385,7 @@ impl Search<'_> {
         // What only looks goes first, and alone.
         for &i in problem.open[front].iter().filter(is_open) {
             let known = &problem.known[i as usize];
-            if known.only_looks && self.next(position.state, known).is_some() {
+            if known.only_looks && self.next(position.state, known) == Some(position.state) {
                 self.enter(position.after(problem, i), used, at, Last::Known(i));
                 return;
             }
@@ -294,29 +393,35 @@ impl Search<'_> {
 
         // Somebody must look at what an unknown operation did.
         let must_look = matches!(last, Last::Unknown(_));
+        let returned = problem.known[front].returned;
         for number in 0..problem.kinds.len() {
             let kind = &problem.kinds[number];
-            let Some(place) = self.unused(number, used, front) else {
-                continue;
-            };
-            if must_look && kind.action.is_blind() {
+            if !self.is_left(number, used, front) || (must_look && kind.action.is_blind()) {
                 continue;
             }
             self.steps += 1;
-            let (state, _) = problem.seen.apply(position.state, kind.action);
+            let state = problem.seen.after_unknown(position.state, kind.action);
             if state == position.state {
                 continue;
             }
+            let is_plentiful = |kind: &Kind| kind.plenty.is_some_and(|from| from <= returned);
+            if !kind.action.is_blind() && problem.putting(state).is_some_and(is_plentiful) {
+                continue;
+            }
             let position = Position { state, ..position };
-            let with = self.sets.with(used, number);
+            let with = if is_plentiful(kind) {
+                used
+            } else {
+                self.sets.with(used, number)
+            };
             if self.is_looked_at(position, with) {
-                self.enter(position, with, at, Last::Unknown(place as u32));
+                self.enter(position, with, at, Last::Unknown(number as u32));
             }
         }
         // Backwards, so that the one that returned first is tried first.
         for &i in problem.open[front].iter().rev().filter(is_open) {
             let known = &problem.known[i as usize];
-            if known.only_looks || (must_look && known.action.is_blind()) {
+            if must_look && known.action.is_blind() {
                 continue;
             }
             if let Some(state) = self.next(position.state, known) {
@@ -339,11 +444,11 @@ impl Search<'_> {
         }
         for number in 0..problem.kinds.len() {
             let action = problem.kinds[number].action;
-            if action.is_blind() || self.unused(number, used, front).is_none() {
+            if action.is_blind() || !self.is_left(number, used, front) {
                 continue;
             }
             self.steps += 1;
-            if problem.seen.apply(position.state, action).0 != position.state {
+            if problem.seen.after_unknown(position.state, action) != position.state {
                 return true;
             }
         }
@@ -353,15 +458,15 @@ impl Search<'_> {
     /// The state after an operation, if it gives its answer there.
     fn next(&mut self, state: State, known: &Known) -> Option<State> {
         self.steps += 1;
-        let (state, output) = self.problem.seen.apply(state, known.action);
-        (output == known.output).then_some(state)
+        let seen = &self.problem.seen;
+        seen.after_known(state, known.action, known.output)
     }
 
-    /// The next one of a kind that was invoked early enough, by its place.
-    fn unused(&self, number: usize, used: SetId, front: usize) -> Option<usize> {
+    /// Whether there is one more of a kind that was invoked early enough.
+    fn is_left(&self, number: usize, used: SetId, front: usize) -> bool {
         let count = self.sets.count(used, number);
-        let (invoked, place) = *self.problem.kinds[number].members.get(count)?;
-        (invoked <= self.problem.known[front].returned).then_some(place)
+        let next = self.problem.kinds[number].members.get(count);
+        next.is_some_and(|&(invoked, _)| invoked <= self.problem.known[front].returned)
     }
 
     /// Remembers a configuration, and that the search can go on there, unless another one can do
@@ -371,6 +476,7 @@ impl Search<'_> {
         let first = self.latest.get(&position).copied();
         let mut other = first;
         while let Some(at) = other {
+            self.steps += 1;
             let configuration = &mut self.entered[at as usize];
             if self.sets.is_within(configuration.used, used) {
                 return;
@@ -386,6 +492,7 @@ impl Search<'_> {
             next = self.entered[at as usize].next;
         }
         self.latest.insert(position, this);
+        self.passed = self.passed.max(position.front);
         self.entered.push(Configuration {
             position,
             used,
@@ -395,28 +502,36 @@ impl Search<'_> {
             dominated: false,
         });
         let depth = i64::from(position.front) + i64::from(position.placed.count_ones());
-        let promise = depth - DEAR * self.sets.size(used) as i64;
+        let promise = depth - self.dear * self.sets.size(used) as i64;
         self.frontier.push((promise, this));
     }
 
     /// How a configuration was reached.
     fn order(&self, mut at: u32) -> Vec<usize> {
-        let mut order = Vec::new();
+        let mut placed = Vec::new();
         loop {
             let configuration = &self.entered[at as usize];
-            match configuration.last {
-                Last::Nothing => break,
-                Last::Known(i) => order.push(self.problem.known[i as usize].place),
-                Last::Unknown(place) => order.push(place as usize),
+            if configuration.last == Last::Nothing {
+                break;
             }
+            placed.push(configuration.last);
             at = configuration.parent;
         }
-        order.reverse();
+        let kinds = self.problem.kinds.iter();
+        let mut members: Vec<_> = kinds.map(|kind| kind.members.iter()).collect();
+        let mut order = Vec::new();
+        for last in placed.into_iter().rev() {
+            order.extend(match last {
+                Last::Nothing => None,
+                Last::Known(i) => Some(self.problem.known[i as usize].place),
+                Last::Unknown(kind) => members[kind as usize].next().map(|&(_, place)| place),
+            });
+        }
         order
     }
 }
 
-impl Known<'_> {
+impl Known {
     fn bit(&self) -> u128 {
         1 << self.slot
     }

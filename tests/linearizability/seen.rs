@@ -36,17 +36,21 @@ pub enum State {
     OtherText,
     OtherInt,
     OtherBytes,
+    /// Whatever there was before a part of a history.
+    Any,
+    /// That, with this piece behind it.
+    AnyWith(u32),
 }
 
 /// An action, as far as it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Move<'a> {
+pub enum Move {
     Put(State),
     Get,
     Delete,
     Cas(State, State),
     /// `None` for a piece that is part of no text that was seen.
-    Append(Option<&'a str>),
+    Append(Option<u32>),
     Incr,
 }
 
@@ -62,7 +66,7 @@ pub enum Output {
     Refused,
 }
 
-impl Move<'_> {
+impl Move {
     /// Whether the same comes of it whatever was there before.
     pub fn is_blind(self) -> bool {
         matches!(self, Move::Put(_) | Move::Delete)
@@ -77,6 +81,8 @@ pub struct Seen<'a> {
     shared: Vec<usize>,
     ints: Vec<i64>,
     bytes: Vec<&'a [u8]>,
+    /// What is appended.
+    pieces: Vec<&'a str>,
     /// How many incrs there are.
     incrs: i128,
 }
@@ -89,11 +95,15 @@ impl<'a> Seen<'a> {
             shared: Vec::new(),
             ints: Vec::new(),
             bytes: Vec::new(),
+            pieces: Vec::new(),
             incrs: 0,
         };
         for (action, answer) in history {
             if let Action::Cas { expected, .. } = action {
                 seen.see(expected);
+            }
+            if let Action::Append(piece) = action {
+                seen.pieces.push(piece);
             }
             if *action == Action::Incr {
                 seen.incrs += 1;
@@ -114,6 +124,8 @@ impl<'a> Seen<'a> {
         seen.ints.dedup();
         seen.bytes.sort_unstable();
         seen.bytes.dedup();
+        seen.pieces.sort_unstable();
+        seen.pieces.dedup();
         let mut before = "";
         for text in &seen.texts {
             let pairs = before.bytes().zip(text.bytes());
@@ -176,19 +188,22 @@ impl<'a> Seen<'a> {
     }
 
     /// An action whose outcome is known.
-    pub fn known(&self, action: &'a Action) -> Move<'a> {
+    pub fn known(&self, action: &Action) -> Move {
         match action {
             Action::Put(value) => Move::Put(self.value(value)),
             Action::Get => Move::Get,
             Action::Delete => Move::Delete,
             Action::Cas { expected, new } => Move::Cas(self.register(expected), self.value(new)),
-            Action::Append(piece) => Move::Append(Some(piece)),
+            Action::Append(piece) => {
+                let place = self.pieces.partition_point(|other| *other < piece);
+                Move::Append(Some(place as u32))
+            }
             Action::Incr => Move::Incr,
         }
     }
 
     /// An action whose outcome is not. Those that are one move are worth finding here.
-    pub fn unknown(&self, action: &'a Action) -> Move<'a> {
+    pub fn unknown(&self, action: &Action) -> Move {
         match action {
             Action::Append(piece) if !self.is_part(piece) => Move::Append(None),
             action => self.known(action),
@@ -214,8 +229,58 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// What [`model::apply`](super::model::apply) does, to states.
-    pub fn apply(&self, state: State, action: Move) -> (State, Output) {
+    /// The state after an action that was given this answer, if it can have been given it.
+    pub fn after_known(&self, state: State, action: Move, answer: Output) -> Option<State> {
+        if matches!(state, State::Any | State::AnyWith(_)) && !action.is_blind() {
+            return self.guess(state, action, answer);
+        }
+        let (state, given) = self.apply(state, action);
+        (given == answer).then_some(state)
+    }
+
+    /// The state after an action of which nobody knows the answer.
+    pub fn after_unknown(&self, state: State, action: Move) -> State {
+        match (state, action) {
+            // It may have found what it expects.
+            (State::Any | State::AnyWith(_), Move::Cas(expected, new)) => {
+                let swapped = self.guess(state, Move::Cas(expected, new), Output::Swapped(true));
+                swapped.unwrap_or(state)
+            }
+            (State::AnyWith(_), Move::Append(None)) => State::OtherText,
+            (State::AnyWith(_), Move::Append(Some(piece))) => State::AnyWith(piece),
+            (State::Any | State::AnyWith(_), Move::Append(_) | Move::Incr) => state,
+            (state, action) => self.apply(state, action).0,
+        }
+    }
+
+    /// What there must have been for an action to give this answer, and what there is then. More is
+    /// allowed than could be: what an answer says about the time before is forgotten, unless it is
+    /// the whole value or its end.
+    fn guess(&self, state: State, action: Move, answer: Output) -> Option<State> {
+        let can_be = |value: State| match (state, value) {
+            (State::AnyWith(piece), State::Text { text, bytes }) => {
+                let text = &self.texts[text as usize][..bytes as usize];
+                text.ends_with(self.pieces[piece as usize])
+            }
+            (State::AnyWith(_), _) => false,
+            _ => true,
+        };
+        match (action, answer) {
+            (Move::Get, Output::Found(value)) => can_be(value).then_some(value),
+            (Move::Cas(expected, new), Output::Swapped(true)) => can_be(expected).then_some(new),
+            (Move::Cas(..), Output::Swapped(false)) => Some(state),
+            (Move::Append(piece), Output::Done) => {
+                Some(piece.map_or(State::OtherText, State::AnyWith))
+            }
+            (Move::Append(_), Output::Refused) => (state == State::Any).then_some(state),
+            (Move::Incr, Output::Number(number)) => (state == State::Any).then(|| self.int(number)),
+            (Move::Incr, Output::Refused) => Some(state),
+            _ => None,
+        }
+    }
+
+    /// What [`model::apply`](super::model::apply) does, to states that are values.
+    fn apply(&self, state: State, action: Move) -> (State, Output) {
         match action {
             Move::Put(value) => (value, Output::Done),
             Move::Get => (state, Output::Found(state)),
@@ -229,10 +294,9 @@ impl<'a> Seen<'a> {
                         Some(&self.texts[text as usize][..bytes as usize])
                     }
                     State::OtherText => None,
-                    State::Int(_) | State::OtherInt | State::Bytes(_) | State::OtherBytes => {
-                        return (state, Output::Refused);
-                    }
+                    _ => return (state, Output::Refused),
                 };
+                let piece = piece.map(|piece| self.pieces[piece as usize]);
                 let text = match (head, piece) {
                     (Some(head), Some(piece)) => self.text(head, piece),
                     _ => State::OtherText,
@@ -247,9 +311,7 @@ impl<'a> Seen<'a> {
                 },
                 // The greatest integer is not among these if an incr was refused.
                 State::OtherInt => (state, Output::Other),
-                State::Text { .. } | State::OtherText | State::Bytes(_) | State::OtherBytes => {
-                    (state, Output::Refused)
-                }
+                _ => (state, Output::Refused),
             },
         }
     }

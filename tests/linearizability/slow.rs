@@ -71,28 +71,36 @@ fn is_right(order: &[usize], operations: &[&Operation]) -> bool {
 
 /// Finds each set of operations that can have taken effect, with each map that it can leave.
 pub fn by_sets(history: &[Operation]) -> bool {
+    by_sets_if(history, |_| true)
+}
+
+/// The same if only some completed operations count. Of each other one nobody knows whether it ever
+/// took effect, and what it was answered; but if it did, it did so between invocation and return.
+pub fn by_sets_if(history: &[Operation], counts: impl Fn(&Operation) -> bool) -> bool {
     let can_happen = |o: &&Operation| o.outcome != Outcome::Failed;
     let operations: Vec<&Operation> = history.iter().filter(can_happen).collect();
     let bits = |wanted: &dyn Fn(&Operation) -> bool| -> u32 {
         let wanted = (0..operations.len()).filter(|&i| wanted(operations[i]));
         wanted.map(|i| 1 << i).sum()
     };
-    let completed = bits(&|operation| operation.outcome != Outcome::Unknown);
+    let required = bits(&|operation| operation.outcome != Outcome::Unknown && counts(operation));
     let mut reached = BTreeSet::from([(0_u32, Map::new())]);
     while !reached.is_empty() {
-        if reached.iter().any(|(set, _)| completed & !set == 0) {
+        if reached.iter().any(|(set, _)| required & !set == 0) {
             return true;
         }
         let mut next = BTreeSet::new();
         for (i, operation) in operations.iter().enumerate() {
             let earlier = bits(&|other| precedes(other, operation));
+            let later = bits(&|other| precedes(operation, other));
             for (set, map) in &reached {
-                if set & 1 << i != 0 || earlier & !set != 0 {
+                if set & (1 << i | later) != 0 || required & earlier & !set != 0 {
                     continue;
                 }
                 let (map, given) = after(map, operation);
                 match &operation.outcome {
-                    Outcome::Completed { answer, .. } if given != *answer => {}
+                    Outcome::Completed { answer, .. }
+                        if required & 1 << i != 0 && given != *answer => {}
                     _ => {
                         next.insert((set | 1 << i, map));
                     }
