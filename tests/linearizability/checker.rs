@@ -15,13 +15,15 @@ use super::search::{End, MOST_OPEN, Problem};
 use super::seen::State;
 use super::shrink::{self, Part};
 
-/// How many steps [`check`] spends on a key. A step is one operation tried on one state; a key with a
-/// few thousand operations usually takes some ten thousand. So many steps take some seconds, and
-/// some hundred megabytes.
-pub const STEPS: u64 = 30_000_000;
+/// How many steps [`check`] spends on a key. A step is one operation tried on one state, or two
+/// configurations compared. Two thousand operations take some ten thousand, as a rule; so many as this
+/// take some seconds and a hundred megabytes.
+pub const STEPS: u64 = 10_000_000;
 
-/// The first turn of a search takes so many, each later one eight times as many as the one before.
+/// The first turn of a search ends after so many.
 const FIRST_TURN: u64 = 200_000;
+/// Each later one ends after so many times as many as the one before.
+const LONGER: u64 = 8;
 
 /// Other operations that are shown with a violation, at most.
 const SHOWN: usize = 10;
@@ -49,16 +51,18 @@ pub struct Violation {
     pub key: String,
     /// The operations that contradict each other, by invocation.
     pub smallest: Vec<Operation>,
-    /// None of these can be spared: without the time of its return and its answer, the rest is no
-    /// violation. If this is not set, the search for a smaller part was given up.
+    /// None of these can be spared: without what it says, the rest is no violation. If this is not
+    /// set, the search for a smaller part was given up.
     pub is_smallest: bool,
-    /// Others that write what is read there, and cannot have done it; some of them, if there are
-    /// many.
+    /// Others that write what is found there, and do not explain it; those that are nearest, if there
+    /// are many.
     pub beside: Vec<Operation>,
     /// How many operations there were with this key.
     pub operations: usize,
-    /// Other keys for which there is no order.
+    /// Other keys for which there is no order either.
     pub other_keys: Vec<String>,
+    /// How much work it was, with all keys.
+    pub steps: u64,
 }
 
 /// Nobody knows whether there is an order.
@@ -87,7 +91,7 @@ pub fn check(history: &[Operation]) -> Result<Linearizable, Failure> {
     check_within(history, STEPS)
 }
 
-/// The same with so many steps for each key, and so many again to make the violation small.
+/// The same with so many steps for each key, and again as many to find a small part.
 pub fn check_within(history: &[Operation], limit: u64) -> Result<Linearizable, Failure> {
     let mut keys: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
     for operation in history {
@@ -97,16 +101,12 @@ pub fn check_within(history: &[Operation], limit: u64) -> Result<Linearizable, F
         }
         keys.entry(&operation.key).or_default().push(operation);
     }
-    let mut linearizable = Linearizable {
-        keys: keys.len(),
-        operations: history.len(),
-        steps: 0,
-    };
+    let mut steps = 0;
     let mut undecided = None;
     let mut violated = Vec::new();
     for (key, operations) in &keys {
-        let (judgement, steps) = judge(operations, limit);
-        linearizable.steps += steps;
+        let (judgement, taken) = judge(operations, limit);
+        steps += taken;
         match judgement {
             Judgement::Order => {}
             Judgement::Violation(part) => violated.push((*key, part)),
@@ -120,16 +120,21 @@ pub fn check_within(history: &[Operation], limit: u64) -> Result<Linearizable, F
         }
     }
     if !violated.is_empty() {
-        // The smallest is shown.
+        // The one that can be shown best.
         violated.sort_by_key(|(_, part)| part.len());
         let (key, part) = violated.remove(0);
-        let other_keys = violated.iter().map(|(key, _)| key.to_string()).collect();
-        let violation = violation(key, &keys[key], part, other_keys);
+        let mut violation = violation(key, &keys[key], part, limit);
+        violation.steps += steps;
+        violation.other_keys = violated.iter().map(|(key, _)| key.to_string()).collect();
         return Err(Failure::Violation(violation));
     }
     match undecided {
         Some(undecided) => Err(Failure::Undecided(undecided)),
-        None => Ok(linearizable),
+        None => Ok(Linearizable {
+            keys: keys.len(),
+            operations: history.len(),
+            steps,
+        }),
     }
 }
 
@@ -143,12 +148,19 @@ enum Judgement<'a> {
 
 /// Judges the operations on one key, and says how many steps it took.
 ///
-/// The search of the whole and that for a part that is a violation take turns, the first ones short.
+/// The search of the whole and that for a part that is a violation take turns, and the first turns are
+/// short: the one finds an order fast if there is one, the other a violation.
 fn judge<'a>(operations: &'a [&'a Operation], limit: u64) -> (Judgement<'a>, u64) {
     let problem = Problem::new(State::Missing, operations);
-    let mut search = problem.search(4);
-    let mut part = Part::new(operations, limit);
+    let mut search = problem.search();
+    let mut part = Part::new(operations);
     let mut turn = FIRST_TURN.min(limit);
+    let mut steps = 0;
+    let mut around = |part: &mut Part, passed, limit| {
+        let (found, taken) = part.around(passed, limit);
+        steps += taken;
+        found
+    };
     loop {
         let judgement = match search.run(turn) {
             End::Order(order) => {
@@ -156,20 +168,20 @@ fn judge<'a>(operations: &'a [&'a Operation], limit: u64) -> (Judgement<'a>, u64
                 Judgement::Order
             }
             End::None => {
-                if !part.around(search.passed(), limit) {
-                    part.all();
+                if !around(&mut part, search.passed(), limit) {
+                    part.keep_all();
                 }
                 Judgement::Violation(part)
             }
             End::TooWide => Judgement::Undecided(Why::TooWide(MOST_OPEN)),
-            End::Limit if part.around(search.passed(), turn) => Judgement::Violation(part),
+            End::Limit if around(&mut part, search.passed(), turn) => Judgement::Violation(part),
             End::Limit if turn < limit => {
-                turn = turn.saturating_mul(8).min(limit);
+                turn = turn.saturating_mul(LONGER).min(limit);
                 continue;
             }
             End::Limit => Judgement::Undecided(Why::Limit(limit)),
         };
-        return (judgement, search.steps());
+        return (judgement, search.steps() + steps);
     }
 }
 
@@ -206,23 +218,13 @@ fn prove(operations: &[&Operation], order: &[usize]) {
     }
 }
 
-/// Makes a picture of it.
-fn violation(
-    key: &str,
-    operations: &[&Operation],
-    part: Part<'_>,
-    other_keys: Vec<String>,
-) -> Violation {
-    let (kept, is_smallest) = part.shrink();
-    let sorted = |mut operations: Vec<Operation>| {
-        operations.sort_by_key(|operation| (operation.invoked, operation.client));
-        operations
-    };
-    let of = |wanted: bool| {
-        let chosen = operations.iter().zip(&kept);
-        chosen.filter(move |&(_, &kept)| kept == wanted)
-    };
-    let smallest = sorted(of(true).map(|(&operation, _)| operation.clone()).collect());
+/// Makes a picture of it, in at most so many steps.
+fn violation(key: &str, operations: &[&Operation], part: Part<'_>, limit: u64) -> Violation {
+    let (kept, is_smallest, steps) = part.shrink(limit);
+    let by_invocation = |operation: &Operation| (operation.invoked, operation.client);
+    let mut smallest: Vec<Operation> = kept.iter().map(|&i| operations[i].clone()).collect();
+    smallest.sort_by_key(by_invocation);
+
     let found: Vec<Register> = smallest.iter().filter_map(shrink::found).collect();
     let writes_it = |operation: &Operation| match &operation.action {
         Action::Put(value) | Action::Cas { new: value, .. } => {
@@ -232,16 +234,21 @@ fn violation(
         Action::Append(_) | Action::Incr => operation.outcome == Outcome::Failed,
         Action::Get | Action::Delete => false,
     };
-    let beside = of(false).filter(|(operation, _)| writes_it(operation));
-    let mut beside = sorted(beside.map(|(&operation, _)| operation.clone()).collect());
+    let others = (0..operations.len()).filter(|i| !kept.contains(i));
+    let others = others.map(|i| operations[i].clone()).filter(writes_it);
+    let mut beside: Vec<Operation> = others.collect();
+    let begin = smallest.first().map_or(0, |first| first.invoked);
+    beside.sort_by_key(|operation| operation.invoked.abs_diff(begin));
     beside.truncate(SHOWN);
+    beside.sort_by_key(by_invocation);
     Violation {
         key: key.to_string(),
         smallest,
         is_smallest,
         beside,
         operations: operations.len(),
-        other_keys,
+        other_keys: Vec::new(),
+        steps,
     }
 }
 
@@ -263,6 +270,7 @@ impl fmt::Display for Violation {
             beside,
             operations,
             other_keys,
+            steps: _,
         } = self;
         let count = smallest.len();
         writeln!(
@@ -271,7 +279,7 @@ impl fmt::Display for Violation {
         )?;
         writeln!(
             f,
-            "No order of these gives these answers, whenever the others took effect, if at all:\n"
+            "No order of these gives these answers, whatever became of the others:\n"
         )?;
         f.write_str(&timeline(&smallest.iter().collect::<Vec<_>>()))?;
         if !is_smallest {
@@ -283,7 +291,7 @@ impl fmt::Display for Violation {
         if !beside.is_empty() {
             writeln!(
                 f,
-                "\nOthers that write what is read there, and do not explain it:\n"
+                "\nOthers that write what is found there, and do not explain it:\n"
             )?;
             f.write_str(&timeline(&beside.iter().collect::<Vec<_>>()))?;
         }

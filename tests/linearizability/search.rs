@@ -35,7 +35,8 @@
 //!
 //! A get, a cas that answered no and a refusal change nothing, wherever they stand. If one of them can
 //! be placed now, with its right answer, then nothing is lost by placing it now, and nothing else is
-//! tried.
+//! tried. (At the beginning of a part of a history the state may be open, and a get then settles it.
+//! That is a choice, and is tried beside the others.)
 
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 
@@ -73,6 +74,7 @@ pub struct Problem<'a> {
     open: Vec<Vec<u32>>,
     kinds: Vec<Kind>,
     too_wide: bool,
+    /// What there is before the first of them.
     start: State,
 }
 
@@ -95,12 +97,10 @@ struct Kind {
     action: Move,
     /// When each was invoked and its place among the operations, the earliest first.
     members: Vec<(Time, usize)>,
-    /// From this time on there are more of them than can be needed.
-    plenty: Option<Time>,
 }
 
 impl<'a> Problem<'a> {
-    /// Of the operations on one key.
+    /// Of operations on one key.
     pub fn new(start: State, operations: &[&'a Operation]) -> Problem<'a> {
         let mut completed = Vec::new();
         let mut unknown = Vec::new();
@@ -141,18 +141,9 @@ impl<'a> Problem<'a> {
                 kinds.push(Kind {
                     action,
                     members: Vec::new(),
-                    plenty: None,
                 });
             }
             kinds[number].members.push((invoked, place));
-        }
-        let needed = known
-            .iter()
-            .filter(|known| !known.action.is_blind())
-            .count();
-        for kind in kinds.iter_mut().filter(|kind| kind.action.is_blind()) {
-            let last = kind.members.get(needed.saturating_sub(1));
-            kind.plenty = last.map(|&(invoked, _)| invoked);
         }
         let mut problem = Problem {
             seen,
@@ -197,23 +188,8 @@ impl<'a> Problem<'a> {
         }
     }
 
-    pub fn kinds(&self) -> usize {
-        self.kinds.len()
-    }
-    pub fn knowns(&self) -> usize {
-        self.known.len()
-    }
-    /// The unknown operations that put this, whatever is there.
-    fn putting(&self, state: State) -> Option<&Kind> {
-        let action = match state {
-            State::Missing => Move::Delete,
-            state => Move::Put(state),
-        };
-        self.kinds.iter().find(|kind| kind.action == action)
-    }
-
     /// A search that has not begun.
-    pub fn search(&self, dear: i64) -> Search<'_> {
+    pub fn search(&self) -> Search<'_> {
         let mut search = Search {
             problem: self,
             entered: Vec::new(),
@@ -222,7 +198,6 @@ impl<'a> Problem<'a> {
             frontier: BinaryHeap::new(),
             steps: 0,
             passed: 0,
-            dear,
         };
         let start = Position {
             front: 0,
@@ -261,7 +236,7 @@ struct Configuration {
 enum Last {
     Nothing,
     Known(u32),
-    /// One of that kind.
+    /// By its place among the operations.
     Unknown(u32),
 }
 
@@ -278,7 +253,6 @@ pub struct Search<'a> {
     steps: u64,
     /// The furthest front.
     passed: u32,
-    dear: i64,
 }
 
 impl Search<'_> {
@@ -316,60 +290,6 @@ impl Search<'_> {
         self.passed as usize
     }
 
-    pub fn dump(&self) {
-        let p = self.problem;
-        for (i, k) in p.known.iter().enumerate() {
-            eprintln!(
-                "{i} {}..{} {:?} -> {:?}",
-                k.invoked, k.returned, k.action, k.output
-            );
-        }
-        for k in &p.kinds {
-            eprintln!(
-                "kind {:?} x {} from {}",
-                k.action,
-                k.members.len(),
-                k.members[0].0
-            );
-        }
-        let mut fronts: std::collections::BTreeMap<u32, (usize, usize, usize)> = Default::default();
-        for c in &self.entered {
-            let e = fronts.entry(c.position.front).or_default();
-            e.0 += 1;
-            if c.dominated {
-                e.1 += 1;
-            }
-        }
-        for pos in self.latest.keys() {
-            fronts.entry(pos.front).or_default().2 += 1;
-        }
-        eprintln!("front: entered dominated positions {fronts:?}");
-        let mut sizes: std::collections::BTreeMap<u64, (usize, usize)> = Default::default();
-        for c in &self.entered {
-            let e = sizes.entry(self.sets.size(c.used)).or_default();
-            e.0 += 1;
-            if c.dominated {
-                e.1 += 1;
-            }
-        }
-        eprintln!("sizes {sizes:?} sets {}", self.sets.sets.len());
-        for c in self
-            .entered
-            .iter()
-            .rev()
-            .step_by(self.entered.len() / 60 + 1)
-        {
-            eprintln!(
-                "{} {:b} {:?} used {:?} {}",
-                c.position.front,
-                c.position.placed,
-                c.position.state,
-                self.sets.sets[c.used as usize],
-                c.dominated
-            );
-        }
-    }
-
     /// Enters whatever can come next.
     fn expand(&mut self, at: u32) {
         let problem = self.problem;
@@ -393,29 +313,23 @@ impl Search<'_> {
 
         // Somebody must look at what an unknown operation did.
         let must_look = matches!(last, Last::Unknown(_));
-        let returned = problem.known[front].returned;
         for number in 0..problem.kinds.len() {
-            let kind = &problem.kinds[number];
-            if !self.is_left(number, used, front) || (must_look && kind.action.is_blind()) {
+            let action = problem.kinds[number].action;
+            let Some(place) = self.unused(number, used, front) else {
+                continue;
+            };
+            if must_look && action.is_blind() {
                 continue;
             }
             self.steps += 1;
-            let state = problem.seen.after_unknown(position.state, kind.action);
+            let state = problem.seen.after_unknown(position.state, action);
             if state == position.state {
                 continue;
             }
-            let is_plentiful = |kind: &Kind| kind.plenty.is_some_and(|from| from <= returned);
-            if !kind.action.is_blind() && problem.putting(state).is_some_and(is_plentiful) {
-                continue;
-            }
             let position = Position { state, ..position };
-            let with = if is_plentiful(kind) {
-                used
-            } else {
-                self.sets.with(used, number)
-            };
-            if self.is_looked_at(position, with) {
-                self.enter(position, with, at, Last::Unknown(number as u32));
+            let used = self.sets.with(used, number);
+            if self.is_looked_at(position, used) {
+                self.enter(position, used, at, Last::Unknown(place as u32));
             }
         }
         // Backwards, so that the one that returned first is tried first.
@@ -444,7 +358,7 @@ impl Search<'_> {
         }
         for number in 0..problem.kinds.len() {
             let action = problem.kinds[number].action;
-            if action.is_blind() || !self.is_left(number, used, front) {
+            if action.is_blind() || self.unused(number, used, front).is_none() {
                 continue;
             }
             self.steps += 1;
@@ -462,11 +376,11 @@ impl Search<'_> {
         seen.after_known(state, known.action, known.output)
     }
 
-    /// Whether there is one more of a kind that was invoked early enough.
-    fn is_left(&self, number: usize, used: SetId, front: usize) -> bool {
+    /// The next one of a kind, by its place, if it was invoked early enough.
+    fn unused(&self, number: usize, used: SetId, front: usize) -> Option<usize> {
         let count = self.sets.count(used, number);
-        let next = self.problem.kinds[number].members.get(count);
-        next.is_some_and(|&(invoked, _)| invoked <= self.problem.known[front].returned)
+        let (invoked, place) = *self.problem.kinds[number].members.get(count)?;
+        (invoked <= self.problem.known[front].returned).then_some(place)
     }
 
     /// Remembers a configuration, and that the search can go on there, unless another one can do
@@ -502,31 +416,23 @@ impl Search<'_> {
             dominated: false,
         });
         let depth = i64::from(position.front) + i64::from(position.placed.count_ones());
-        let promise = depth - self.dear * self.sets.size(used) as i64;
+        let promise = depth - DEAR * self.sets.size(used) as i64;
         self.frontier.push((promise, this));
     }
 
     /// How a configuration was reached.
     fn order(&self, mut at: u32) -> Vec<usize> {
-        let mut placed = Vec::new();
+        let mut order = Vec::new();
         loop {
             let configuration = &self.entered[at as usize];
-            if configuration.last == Last::Nothing {
-                break;
+            match configuration.last {
+                Last::Nothing => break,
+                Last::Known(i) => order.push(self.problem.known[i as usize].place),
+                Last::Unknown(place) => order.push(place as usize),
             }
-            placed.push(configuration.last);
             at = configuration.parent;
         }
-        let kinds = self.problem.kinds.iter();
-        let mut members: Vec<_> = kinds.map(|kind| kind.members.iter()).collect();
-        let mut order = Vec::new();
-        for last in placed.into_iter().rev() {
-            order.extend(match last {
-                Last::Nothing => None,
-                Last::Known(i) => Some(self.problem.known[i as usize].place),
-                Last::Unknown(kind) => members[kind as usize].next().map(|&(_, place)| place),
-            });
-        }
+        order.reverse();
         order
     }
 }

@@ -10,12 +10,16 @@
 //! - An integer matters if one that was seen can be reached from it with the history's incrs.
 //! - Bytes matter if just these were seen.
 //!
-//! Of all others only the kind is kept, which decides what is refused. That is exact: the merged
-//! values give the same answers to every operation of the history, with the single exception of an
-//! answer that is nobody's ([`Output::Other`]), and lead to states that are merged again.
+//! Of all others only the kind is kept, which decides what is refused. That is exact: what is merged
+//! gives the same answers to every operation of the history, apart from answers that nobody was given,
+//! and becomes again what is merged.
 //!
 //! So are operations: two unknown puts whose values nobody saw are the same move, and the search tries
 //! one of them.
+//!
+//! A part of a history does not begin with a known value. It begins with [`State::Any`], of which an
+//! answer may say what it was. That is not exact. It allows for more than is possible, so a violation
+//! is one all the same.
 
 use std::cmp::Ordering;
 
@@ -61,7 +65,7 @@ pub enum Output {
     Found(State),
     Swapped(bool),
     Number(i64),
-    /// A number that no completed operation was given.
+    /// A number that nobody was given.
     Other,
     Refused,
 }
