@@ -47,6 +47,7 @@ test:
 
 soak:
 	CYCLES=$(CYCLES) $(CARGO) test --test durability killed_again_and_again -- --nocapture
+	$(CARGO) test --test histories for_a_long_time -- --ignored --nocapture
 
 check:
 	$(CARGO) fmt --check
