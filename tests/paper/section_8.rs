@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use raftian::application::Application;
 use raftian::command::Command;
 use raftian::game::Game;
 use raftian::machine::{Machine, NOOP, Order, StateMachine};
@@ -121,7 +122,7 @@ fn a_command_is_the_same_by_its_client_and_serial_and_by_nothing_else() {
 #[test]
 fn what_clients_were_answered_is_part_of_a_snapshot() {
     let players = [(1, "bob1".to_string()), (2, "bob2".to_string())];
-    let mut machine = Machine::new(Game::new(players));
+    let mut machine = Machine::new(Application::from(Game::new(players)));
     let entry = |index, command: &Arc<Command>| Entry {
         index,
         term: 1,
