@@ -591,7 +591,8 @@ impl Raft {
         term <= MAX_TERM && term - self.current_term.min(term) <= 1 << 32
     }
 
-    // The three transitions of figure 4. Nothing else assigns `role`.
+    // The transitions of figure 4, and the pre-candidate's (dissertation 9.6). Nothing else assigns
+    // `role`.
 
     /// Follows, in `term`, the leader if it is known. The higher-term rule is this one method
     /// (figure 2, all servers).

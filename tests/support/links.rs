@@ -40,6 +40,8 @@ pub enum Mode {
     RequestsLost,
     /// Requests arrive and have their effect; the replies vanish.
     RepliesLost,
+    /// It carries everything, and is long: each request, and each reply, takes so many milliseconds.
+    Slow(u64),
     /// Whoever sends something is hung up on at once.
     HangsUp,
     /// So many requests of a hundred vanish, and so many replies; each of those that are left takes up
@@ -202,6 +204,7 @@ impl State {
         *self.requests.entry(method(request)).or_default() += 1;
         match self.mode {
             Mode::Open | Mode::RepliesLost => Fate::Carried(Duration::ZERO),
+            Mode::Slow(ms) => Fate::Carried(Duration::from_millis(ms)),
             Mode::RequestsLost => Fate::Lost,
             Mode::HangsUp => Fate::HungUp,
             Mode::Unreliable {
@@ -214,6 +217,7 @@ impl State {
     fn fate_of_reply(&mut self) -> Fate {
         match self.mode {
             Mode::Open => Fate::Carried(Duration::ZERO),
+            Mode::Slow(ms) => Fate::Carried(Duration::from_millis(ms)),
             Mode::RequestsLost | Mode::RepliesLost => Fate::Lost,
             Mode::HangsUp => Fate::HungUp,
             Mode::Unreliable {
