@@ -320,7 +320,7 @@ impl<'a> World<'a> {
             self.next()?;
         }
         self.nobody_waits()?;
-        self.retire_the_removed();
+        self.retire_the_removed()?;
         self.half_connected()?;
         let calm_since = self.now;
         while self.leader().is_none() || self.now <= calm_since + CALL_TIMEOUT {

@@ -81,7 +81,7 @@ impl World<'_> {
         self.note(|| "the faults end".to_string());
         self.network.heal();
         self.network.weather = Weather::calm();
-        self.retire_the_removed();
+        self.retire_the_removed()?;
         for id in self.ids() {
             let node = self.node(id);
             node.paused_until = 0;
@@ -98,20 +98,34 @@ impl World<'_> {
     }
 
     /// The paper's bare algorithm lets whoever was removed disturb the others: section 6 withholds
-    /// votes for that. So in a world without that rule they stop.
-    pub(super) fn retire_the_removed(&mut self) {
+    /// votes for that. So in a world without that rule they stop. A joiner that has nothing yet may have
+    /// been told of nobody else; it is started again, and told who the members are now.
+    pub(super) fn retire_the_removed(&mut self) -> Checked {
         if self.check_quorum {
-            return;
+            return Ok(());
         }
+        let mut retired = false;
         for id in self.ids() {
-            if self.checker.is_removed(id) {
-                let node = self.node(id);
+            let is_removed = self.checker.is_removed(id);
+            let node = self.node(id);
+            if is_removed && !node.is_gone {
+                retired = true;
                 node.driver = None;
                 node.is_gone = true;
                 node.asked.clear();
                 self.checker.stopped(id);
             }
         }
+        for id in self.ids() {
+            let node = self.node(id);
+            let joiner = node.driver.as_ref().filter(|_| !node.founder);
+            let has_nothing = joiner.is_some_and(|d| d.raft().configuration().members().is_empty());
+            if retired && has_nothing {
+                self.crash(id);
+                self.start(id)?;
+            }
+        }
+        Ok(())
     }
 
     /// An entry that makes one of them a member again may have been on its way.
