@@ -8,8 +8,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use raftian::kv::Datum;
 use raftian::kv::client::{Client, Error};
+use raftian::kv::{Datum, MAX_VALUE_BYTES};
 use raftian::rpc::value::{Fault, Value};
 use support::{Cluster, PATIENT, one_line, python, text};
 
@@ -183,6 +183,13 @@ fn values_of_every_kind_go_through_the_client() {
         assert_eq!(store.cas("k", Some(value.clone()), value), Ok(true));
     }
     assert_eq!(store.append("t", "ab"), Ok(2));
+    // The longest value, of characters that are five bytes each in a document: more than any request
+    // could carry, and still read as one.
+    let half = "&".repeat(MAX_VALUE_BYTES / 2);
+    store.append("long", half.as_str()).unwrap();
+    store.append("long", half.as_str()).unwrap();
+    let whole = Datum::from((half.clone() + &half).as_str());
+    assert_eq!(store.get("long"), Ok(Some(whole)));
     assert_eq!(store.delete("k"), Ok(true));
     assert_eq!(store.delete("k"), Ok(false));
     for i in 0..1_500 {

@@ -33,8 +33,9 @@ use super::xml;
 /// How long an idle connection is used again; our server closes it after 30 s.
 const MAX_IDLE: Duration = Duration::from_secs(20);
 
-/// Longest reply. Requests have at most 1 MiB; a reply that carries as much has a frame, too.
-const MAX_REPLY: u64 = 1024 * 1024 + 64 * 1024;
+/// Longest reply. Requests have at most 1 MiB; a reply that carries as much has a frame, too, and what
+/// came in pieces may go out as a whole.
+pub const MAX_REPLY: u64 = 1536 * 1024;
 
 /// Calls to one address. Clones share their connections.
 #[derive(Clone, Debug)]

@@ -28,6 +28,7 @@ use crate::raft::{
 };
 use crate::status::{PeerStatus, Status};
 
+use super::client;
 use super::value::{Fault, Struct, Value};
 
 /// Most entries in one AppendEntries. An entry is six values (the struct, index, term, client,
@@ -45,6 +46,10 @@ const _: () = assert!(crate::command::MAX_TEXT_BYTES / 3 * 4 + 4096 < 1 << 20);
 /// Most bytes of a snapshot in one InstallSnapshot: as base64 a third of a body, so that a part does
 /// not take a slow link for much longer than entries do.
 pub const MAX_PART_BYTES: usize = 256 * 1024;
+
+/// The longest value of the store fits into a reply, though each of its characters may be written as
+/// five (`&amp;`): `kv.append` makes values that no single request could carry.
+const _: () = assert!((crate::kv::MAX_VALUE_BYTES * 5 + 4096) as u64 <= client::MAX_REPLY);
 
 /// A configuration is one value of a document, however many members it has.
 const _: () = assert!(MAX_CONFIGURATION_BYTES < MAX_BATCH_BYTES);
