@@ -120,7 +120,8 @@ fn settled(nodes: u64, term: u64, terms: &[u64]) -> Raft {
 fn settling(core: Raft) -> Raft {
     let (mut core, ready) = leading(core);
     let _ = core.saved(ready.save.unwrap().mark().unwrap());
-    let mut sends = ready.send;
+    // What a lone voter says rests on the vote that it saves in the same step.
+    let mut sends = [ready.send, ready.after_save].concat();
     while !sends.is_empty() {
         sends = answer_all(&mut core, &sends);
     }

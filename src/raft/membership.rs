@@ -163,6 +163,7 @@ impl Raft {
 
     /// Appends a leader's configuration, which counts from here on.
     pub(super) fn append_configuration(&mut self, configuration: Configuration) {
+        let before = Arc::clone(self.configurations.latest().1);
         self.append_own(Payload::Configuration(Arc::new(configuration)));
         let (now, id) = (self.now, self.config.id);
         let leaves_at = now + 10 * self.config.election_timeout.1;
@@ -177,13 +178,12 @@ impl Raft {
                 false => progress.leaves_at.or(Some(leaves_at)),
             };
         }
-        for &member in configuration
-            .members()
-            .keys()
-            .filter(|&&member| member != id)
-        {
-            let new = || Progress::new(last_index, now);
-            leader.progress.entry(member).or_insert_with(new);
+        // Whoever returns under an id that has just left may be another machine: nothing is known of its
+        // log, and an answer to an earlier request says nothing about it.
+        let newcomers = configuration.members().keys();
+        for &member in newcomers.filter(|&&member| member != id && !before.contains(member)) {
+            let new = Progress::new(last_index, now);
+            leader.progress.insert(member, new);
         }
         // A lone voter's transfer to nobody, and the like.
         if let Some(transfer) = leader.transfer

@@ -354,6 +354,30 @@ fn a_learner_that_has_not_answered_or_gets_a_snapshot_has_not_caught_up() {
     assert_eq!(core.change(&promote).unwrap_err(), NotChanged::Behind(3));
 }
 
+/// What was known of whoever has left counts for nothing when the same id returns: it may be another
+/// machine, with nothing on its disk. Nor does an answer to what its predecessor was asked.
+#[test]
+fn of_a_learner_that_returns_under_its_old_id_nothing_is_known() {
+    let mut core = settling(started(among(1, "1 ~3"), 0, &[]));
+    let (placed, ready) = core.propose([command(1, "a")]).unwrap();
+    let asked = sent(&ready.send, 3).call;
+    let _ = core.saved(ready.save.unwrap().mark().unwrap());
+    assert!(core.progress(3).unwrap().0 > 0);
+    for change in [change(&[], &[], &[3]), change(&[3], &[], &[])] {
+        let (_, ready) = core.change(&change).unwrap();
+        let _ = core.saved(ready.save.unwrap().mark().unwrap());
+    }
+    assert_eq!(
+        (known_members(&core).as_str(), core.is_changing()),
+        ("1 ~3", false)
+    );
+    assert_eq!(core.progress(3).unwrap().0, 0);
+    let _ = core.reply(3, asked, matched(1, placed.index));
+    assert_eq!(core.progress(3).unwrap().0, 0);
+    let promote = change(&[], &[3], &[]);
+    assert_eq!(core.change(&promote).unwrap_err(), NotChanged::Behind(3));
+}
+
 // 4.2.2 Servers that leave
 
 /// Server 1 of four, which has in its log that it leaves, up to C_new; so much of it is committed.
