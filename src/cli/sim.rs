@@ -80,14 +80,18 @@ fn one(options: Options, args: &Args) -> Result<(), Failure> {
 fn many(first: Options, args: &Args) -> Result<(), Failure> {
     let seeds = args.seeds;
     let started = Instant::now();
-    let shows_progress = io::stderr().is_terminal();
+    let is_terminal = io::stderr().is_terminal();
+    // In a file, a line now and then tells that a night goes on.
     let progress = |done: u64| {
-        if shows_progress && (done.is_multiple_of(16) || done == seeds) {
+        if is_terminal && (done.is_multiple_of(16) || done == seeds) {
             let _ = write!(io::stderr(), "\r{done} of {seeds} seeds");
+        } else if !is_terminal && done.is_multiple_of(10_000) {
+            let seconds = started.elapsed().as_secs();
+            let _ = writeln!(io::stderr(), "{done} of {seeds} seeds, {seconds} s");
         }
     };
     let result = sim::run_many(first, seeds, &progress);
-    if shows_progress {
+    if is_terminal {
         let _ = writeln!(io::stderr());
     }
     let summary = result.map_err(Failure::new)?;
