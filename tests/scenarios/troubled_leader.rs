@@ -10,33 +10,7 @@ use std::time::Duration;
 use raftian::raft::RoleName;
 use raftian::rpc::client::Client;
 
-use crate::support::{PATIENT, VERY_PATIENT};
-use crate::world::{Processes, World, count, read};
-
-#[test]
-fn a_leader_that_is_paused_for_ten_election_timeouts_answers_nothing_old_when_it_wakes_up() {
-    paused(&mut Processes::started(3, PATIENT));
-}
-
-#[test]
-fn a_leader_that_gets_no_replies_is_replaced_and_each_command_counts_once() {
-    unanswered(&mut Processes::started(3, PATIENT));
-}
-
-#[test]
-fn a_leader_whose_own_replies_are_lost_leads_on_and_each_command_counts_once() {
-    unheard_answers(&mut Processes::started(3, VERY_PATIENT));
-}
-
-#[test]
-fn a_link_that_works_one_way_to_one_follower_disturbs_nobody_else() {
-    one_way_to_one(&mut Processes::started(3, VERY_PATIENT));
-}
-
-#[test]
-fn a_leader_that_hears_all_and_reaches_nobody_is_replaced() {
-    one_way_to_all(&mut Processes::started(3, PATIENT));
-}
+use crate::world::{World, count, read};
 
 fn others(world: &impl World, leader: u64) -> Vec<u64> {
     let ids = world.ids().into_iter();
@@ -53,20 +27,15 @@ pub fn paused(world: &mut impl World) {
     let (_, next) = world.wait_for_leader();
     assert!(next > term);
 
-    // Nobody waits longer for an answer than the shortest election timeout, so a request to the paused
-    // node takes as long.
-    let timing = world.timing();
-    let asked = |world: &_, from| World::beats(world, from, old);
-    let beats = |world: &_| others.iter().map(|&from| asked(world, from)).max();
-    let first = beats(world);
-    let each = 10 * timing.election_timeout.1 / timing.election_timeout.0;
+    // As long as the others need for ten elections, had they to.
+    let until = world.clock_after(10, others[0]);
     let clients: Vec<Client> = others
         .iter()
         .map(|&id| Client::new(&world.address(id), Duration::from_secs(8)))
         .collect();
     let mut sleepers = Vec::new();
     let mut serial = 1;
-    while beats(world) < first.map(|first| first + each) {
+    while world.clock(others[0]) < until {
         serial += 1;
         assert!(serial < 100_000, "{}", world.report());
         written = world
@@ -179,13 +148,13 @@ pub fn one_way_to_one(world: &mut impl World) {
     });
     // It goes on asking, and is refused by all: they hear a leader.
     let mut serial = 0;
-    let until = world.beats(deaf, other) + 6;
+    let until = world.requests(deaf, other) + 6;
     world.wait_until("it asks again and again", |world| {
         serial += 1;
         world.insist(leader.0, "person", serial, "attack 1");
         let now = world.wait_for_leader_of(&[leader.0, other]);
         assert_eq!(now, leader, "{}", world.report());
-        world.beats(deaf, other) >= until
+        world.requests(deaf, other) >= until
     });
     assert_eq!(
         world.status(deaf).unwrap().last_applied,
