@@ -64,6 +64,12 @@ fn a_leader_that_is_paused_for_ten_election_timeouts_answers_nothing_old_when_it
 
 #[test]
 #[ignore = "needs a Docker engine: make test-docker"]
+fn a_leader_that_wakes_up_where_nobody_reaches_it_answers_no_read() {
+    troubled_leader::paused_and_cut_off(&mut started(3, VERY_PATIENT));
+}
+
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
 fn a_leader_that_gets_no_replies_is_replaced_and_each_command_counts_once() {
     troubled_leader::unanswered(&mut started(3, VERY_PATIENT));
 }

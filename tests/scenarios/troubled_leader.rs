@@ -1,5 +1,5 @@
-//! A leader that is in trouble and does not know it: one that is paused for long, one that gets no
-//! replies, one whose own replies are lost, one whose requests are.
+//! A leader that is in trouble and does not know it: one that is paused for long, one that wakes up where
+//! nobody reaches it, one that gets no replies, one whose own replies are lost, one whose requests are.
 //!
 //! In each case the others must go on where a majority can, nobody may be told something that is not
 //! so, each command counts once, and when the trouble is over all are of one mind.
@@ -69,6 +69,38 @@ pub fn paused(world: &mut impl World) {
     world.wait_for_equal_orders();
     world.verify();
     assert_eq!(count(world, "attack 2"), serial + 1);
+}
+
+/// The same where nothing can tell it of its successor: it is cut off when it is paused, and still so when
+/// it wakes up. It takes itself for the leader then, and must not answer a read from what it has.
+pub fn paused_and_cut_off(world: &mut impl World) {
+    let (old, term) = world.wait_for_leader();
+    world.insist(old, "person", 1, "attack 2");
+    world.wait_until_equal();
+    let others = others(world, old);
+    for &id in &others {
+        world.lose_requests(old, id);
+        world.lose_requests(id, old);
+    }
+    world.pause(old);
+    let (new, later) = world.wait_for_leader();
+    assert!(later > term);
+    world.insist(new, "person", 2, "attack 2");
+
+    let client = Client::new(&world.address(old), Duration::from_secs(20));
+    let sleeper = thread::spawn(move || read(&client));
+    world.resume(old);
+    let seen = sleeper.join().unwrap();
+    assert!(seen.is_err(), "{seen:?} is older than what was answered");
+    for &id in &others {
+        world.heal(old, id);
+        world.heal(id, old);
+    }
+    world.insist(old, "person", 3, "attack 2");
+    world.wait_for_leader();
+    world.wait_for_equal_orders();
+    world.verify();
+    assert_eq!(count(world, "attack 2"), 3);
 }
 
 /// What it sends is appended everywhere, but it never hears of it.
