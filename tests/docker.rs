@@ -1,5 +1,6 @@
 //! The scenarios of `tests/scenarios.rs` across containers, whose networks are cut and healed, and what only
-//! containers have: plugs, `docker stop`, and a player's screen by `docker attach`.
+//! containers have: plugs, `docker stop`, and a player's screen by `docker attach`. And the key-value store,
+//! as docs/DEPLOY.md says that it is used.
 //!
 //! What happens there to processes that share one machine's network happens here to nodes that have an
 //! address and a network each, and a link that fails in one direction fails in the kernel and not in a
@@ -25,11 +26,11 @@ mod world;
 
 use std::path::Path;
 
-use containers::started;
+use containers::{all_started, started};
 use manual::assert_no_leader;
 use support::docker::Engine;
 use support::terminal::Terminal;
-use support::{PATIENT, Timing, VERY_PATIENT};
+use support::{PATIENT, Timing, VERY_PATIENT, python, text};
 use world::{World, count};
 
 /// For a leader that is to stay one while docker takes a moment to kill three others.
@@ -101,7 +102,9 @@ fn whoever_leads_without_a_plug_notices_and_comes_back_as_a_follower() {
         let (leader, _) = engine.wait_for_leader();
         engine.unplug(leader);
         engine.wait_until("it knows that it leads no more", |engine| {
-            !engine.status_inside(leader).contains("leader in term")
+            // No network reaches it, so it is asked from inside.
+            let status = engine.exec(leader, &["status", "--to", "127.0.0.1:8001"]);
+            !status.contains("leader in term")
         });
         unplugged.push(leader);
     }
@@ -161,6 +164,43 @@ fn docker_stop_lets_a_leader_hand_over() {
     let (leader, term) = engine.wait_for_leader();
     assert_eq!(engine.stop(leader), "0");
     assert_eq!(engine.wait_for_leader().1, term + 1);
+}
+
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
+fn the_store_answers_in_the_containers_and_to_programs_on_this_machine() {
+    let mut engine = all_started(Engine::of_the_store(3, VERY_PATIENT));
+    let addresses: Vec<String> = engine.ids().iter().map(|&id| engine.address(id)).collect();
+    let all = addresses.join(",");
+    let kv = |engine: &Engine, id, words: &[&str]| {
+        engine.exec(id, &[&["kv", "--cluster", &all], words].concat())
+    };
+    assert_eq!(kv(&engine, 1, &["put", "colour", "red"]), "ok\n");
+    assert_eq!(kv(&engine, 2, &["get", "colour"]), "red\n");
+    let output = python("tests/support/kv.py", &addresses);
+    assert_eq!(text(&output.stdout), "ok\n", "{}", text(&output.stderr));
+
+    // Without the leader, and then on the one that was away.
+    let (leader, _) = engine.wait_for_leader();
+    engine.kill(leader);
+    let left = engine.awake()[0];
+    assert_eq!(kv(&engine, left, &["get", "colour"]), "red\n");
+    let set = ["cas", "colour", "red", "blue"];
+    assert_eq!(kv(&engine, left, &set), "true\n");
+    engine.start(leader);
+    engine.wait_until_equal();
+    let stale = [
+        "get",
+        "--stale",
+        "colour",
+        "--cluster",
+        &engine.address(leader),
+    ];
+    assert_eq!(
+        engine.exec(leader, &[&["kv"], &stale[..]].concat()),
+        "blue\n"
+    );
+    engine.verify();
 }
 
 #[test]

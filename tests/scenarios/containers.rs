@@ -11,7 +11,11 @@ use crate::world::World;
 
 /// A cluster whose nodes are all running and follow one leader.
 pub fn started(nodes: u64, timing: Timing) -> Engine {
-    let mut world = Engine::new(nodes, timing);
+    all_started(Engine::new(nodes, timing))
+}
+
+/// The same of containers that are there.
+pub fn all_started(mut world: Engine) -> Engine {
     for id in world.ids() {
         world.start(id);
     }

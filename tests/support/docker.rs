@@ -82,15 +82,20 @@ fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
 impl Engine {
     /// The containers of a cluster, none of which is running.
     pub fn new(nodes: u64, timing: Timing) -> Engine {
-        Engine::made(nodes, timing, "serve", &[])
+        Engine::made(nodes, timing, &["serve"], &[])
+    }
+
+    /// The same of the key-value store.
+    pub fn of_the_store(nodes: u64, timing: Timing) -> Engine {
+        Engine::made(nodes, timing, &["serve", "--machine", "kv"], &[])
     }
 
     /// The same with a player's screen in each.
     pub fn with_screens(nodes: u64, timing: Timing) -> Engine {
-        Engine::made(nodes, timing, "play", &["--tty", "--interactive"])
+        Engine::made(nodes, timing, &["play"], &["--tty", "--interactive"])
     }
 
-    fn made(nodes: u64, timing: Timing, command: &str, options: &[&str]) -> Engine {
+    fn made(nodes: u64, timing: Timing, command: &[&str], options: &[&str]) -> Engine {
         static COUNT: Mutex<u32> = Mutex::new(0);
         let image = std::env::var("RAFTIAN_IMAGE").expect("run it by `make test-docker`");
         let label = std::env::var("RAFTIAN_TEST_LABEL").unwrap_or_else(|_| "here".to_string());
@@ -131,11 +136,8 @@ impl Engine {
                 "--volume", &volume("data"), "--volume", &volume("logs"), "--cap-drop", "ALL",
             ];
             let id = id.to_string();
-            #[rustfmt::skip]
-            let node = [
-                &image, command, "--id", &id, "--address", "0.0.0.0:8001", "--trace", TRACE,
-            ];
-            docker(&[&create[..], options, &node].concat());
+            let node = ["--id", &id, "--address", "0.0.0.0:8001", "--trace", TRACE];
+            docker(&[&create[..], options, &[&image], command, &node].concat());
             let file = config.to_str().unwrap();
             docker(&["cp", "--quiet", file, &format!("{name}:/etc/raftian.toml")]);
         }
@@ -325,10 +327,9 @@ impl Engine {
         Some(codec::decode_status(&value).expect("a node speaks the documented language"))
     }
 
-    /// How a node stands that no network reaches, as it says in its own container.
-    pub fn status_inside(&self, id: u64) -> String {
-        let to = "127.0.0.1:8001";
-        docker(&["exec", &self.name(id), "/raftian", "status", "--to", to])
+    /// Runs the program in a node's container, next to the node; what it printed.
+    pub fn exec(&self, id: u64, arguments: &[&str]) -> String {
+        docker(&[&["exec", &self.name(id), "/raftian"], arguments].concat())
     }
 
     /// A file of a container, whether it runs or not; `None` if it is not there.
