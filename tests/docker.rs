@@ -1,10 +1,10 @@
-//! The scenarios of the Raftian report across containers, whose networks are cut and healed.
+//! The scenarios of `tests/scenarios.rs` across containers, whose networks are cut and healed, and what only
+//! containers have: plugs, `docker stop`, and a player's screen by `docker attach`. And the key-value store,
+//! as docs/DEPLOY.md says that it is used.
 //!
-//! What `tests/cluster.rs` does with processes that share one machine's network happens here to nodes
-//! that have an address and a network each: a node that is cut off is there and cannot know it, and a
-//! link that fails in one direction fails in the kernel and not in a program of ours. The numbers are
-//! those of the report's scenarios: 1 election, 2 replication, 3 conflict, 6 a leader that is slow or
-//! hard to understand. The last test is the player's screen, through `docker attach`.
+//! What happens there to processes that share one machine's network happens here to nodes that have an
+//! address and a network each, and a link that fails in one direction fails in the kernel and not in a
+//! program of ours. The stories are the very same functions, of a [`World`] of containers.
 //!
 //! They need a Docker engine, the image and root, so plain `cargo test` leaves them out: run them by
 //! `make test-docker`, which fails in one line where there is no engine. How containers are made and
@@ -15,151 +15,152 @@
 
 mod support;
 
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+#[path = "scenarios/containers.rs"]
+mod containers;
+#[path = "scenarios/manual.rs"]
+mod manual;
+#[path = "scenarios/troubled_leader.rs"]
+mod troubled_leader;
+#[path = "scenarios/world.rs"]
+mod world;
 
-use raftian::machine::WINDOW;
-use raftian::raft::RoleName;
-use raftian::rpc::client::Client;
-use raftian::rpc::value::{Struct, Value};
+use std::path::Path;
+
+use containers::{all_started, started};
+use manual::assert_no_leader;
 use support::docker::Engine;
 use support::terminal::Terminal;
-use support::{PATIENT, Timing, VERY_PATIENT, submit};
+use support::{PATIENT, Timing, VERY_PATIENT, python, text};
+use world::{World, count};
 
-/// For a leader that is to stay one while docker takes a second to kill three others.
+/// For a leader that is to stay one while docker takes a moment to kill three others.
 const PATIENT_AS_A_STONE: Timing = Timing {
-    heartbeat: 100,
-    election_timeout: (4_000, 6_000),
+    heartbeat: 50,
+    election_timeout: (2_000, 3_000),
 };
-
-/// Commands by one client, each sent again until it has an answer, to whoever is awake.
-struct Writer {
-    name: &'static str,
-    /// The index of each command's entry, in the order of the serials.
-    acknowledged: Vec<u64>,
-}
-
-impl Writer {
-    fn new(name: &'static str) -> Writer {
-        Writer {
-            name,
-            acknowledged: Vec::new(),
-        }
-    }
-
-    /// The next command.
-    fn write(&mut self, engine: &Engine, to: u64) {
-        let clients = [engine.client(to)];
-        self.write_to(&clients);
-        let index = self.acknowledged.last().unwrap();
-        engine.wait_until("what was acknowledged is applied", |engine| {
-            engine.status(to).is_some_and(|s| s.last_applied >= *index)
-        });
-    }
-
-    fn write_to(&mut self, clients: &[Client]) {
-        let serial = self.acknowledged.len() as u64 + 1;
-        let mut round = clients.iter().cycle();
-        for _ in 0..100 {
-            let client = round.next().unwrap();
-            if let Ok(answer) = submit(client, self.name, serial, "attack 2") {
-                self.acknowledged.push(answer.index);
-                return;
-            }
-        }
-        panic!("{} has no answer to {serial}", self.name);
-    }
-
-    /// Asserts that every command has the place that its answer told, and only that one: asking again
-    /// gets the same answer, and every node has applied an attack there.
-    fn assert_kept(&self, engine: &Engine) {
-        let client = engine.client(engine.awake()[0]);
-        let orders = engine.verified();
-        // A node remembers that many answers of each client.
-        let first = self.acknowledged.len().saturating_sub(WINDOW as usize);
-        for (serial, &index) in (1..).zip(&self.acknowledged) {
-            if serial > first as u64 {
-                let again = submit(&client, self.name, serial, "attack 2").unwrap();
-                assert_eq!(again.index, index, "{} {serial}", self.name);
-            }
-            for text in &orders {
-                let line = text.lines().nth(index as usize - 1).unwrap();
-                let columns: Vec<&str> = line.split('\t').collect();
-                assert_eq!(columns[0], index.to_string(), "{line}");
-                assert_eq!(columns[2], "attack 2", "{line}");
-                assert!(!columns[3].starts_with("duplicate"), "{line}");
-            }
-        }
-    }
-}
-
-/// Asserts that all nodes are awake, equal, and have what was acknowledged.
-fn assert_one_story(engine: &Engine, writers: &[&Writer]) {
-    assert_eq!(engine.awake(), engine.ids());
-    engine.wait_for_leader();
-    engine.wait_until_equal();
-    for writer in writers {
-        writer.assert_kept(engine);
-    }
-}
 
 #[test]
 #[ignore = "needs a Docker engine: make test-docker"]
 fn scenario_1_election() {
-    let mut engine = Engine::new(5, PATIENT);
-    engine.start(&[1]);
-    engine.assert_nobody_leads();
-    engine.start(&[2]);
-    engine.assert_nobody_leads();
-    engine.start(&[3]);
-    let (_, first) = engine.wait_for_leader();
-    for id in [4, 5] {
-        engine.start(&[id]);
-        engine.wait_for_leader();
-    }
+    manual::election(&mut Engine::new(5, VERY_PATIENT));
+}
 
-    // The leader is killed until two remain, who cannot elect anybody.
-    let mut term = first;
-    for left in [4, 3, 2] {
-        let leader = engine.wait_for_leader();
-        assert!(leader.1 >= term);
-        term = leader.1 + 1;
-        engine.kill(&[leader.0]);
-        assert_eq!(engine.awake().len(), left);
-    }
-    engine.assert_nobody_leads();
-    let gone = engine.others(&engine.awake());
-    engine.start(&gone);
-    engine.wait_for_leader();
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
+fn scenario_2_replication() {
+    manual::replication(&mut Engine::new(5, VERY_PATIENT));
+}
 
-    // The same with plugs pulled. Who leads without a majority notices, and who was away comes back
-    // as a follower, in a term that nobody had to leave for it.
-    let mut cut = Vec::new();
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
+fn scenario_3_conflict() {
+    manual::conflict(&mut Engine::new(5, PATIENT_AS_A_STONE));
+}
+
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
+fn a_leader_that_is_paused_for_ten_election_timeouts_answers_nothing_old_when_it_wakes_up() {
+    troubled_leader::paused(&mut started(3, PATIENT));
+}
+
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
+fn a_leader_that_wakes_up_where_nobody_reaches_it_answers_no_read() {
+    troubled_leader::paused_and_cut_off(&mut started(3, VERY_PATIENT));
+}
+
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
+fn a_leader_that_gets_no_replies_is_replaced_and_each_command_counts_once() {
+    troubled_leader::unanswered(&mut started(3, VERY_PATIENT));
+}
+
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
+fn a_leader_whose_own_replies_are_lost_leads_on_and_each_command_counts_once() {
+    troubled_leader::unheard_answers(&mut started(3, VERY_PATIENT));
+}
+
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
+fn a_link_that_works_one_way_to_one_follower_disturbs_nobody_else() {
+    troubled_leader::one_way_to_one(&mut started(3, VERY_PATIENT));
+}
+
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
+fn a_leader_that_hears_all_and_reaches_nobody_is_replaced() {
+    troubled_leader::one_way_to_all(&mut started(3, VERY_PATIENT));
+}
+
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
+fn whoever_leads_without_a_plug_notices_and_comes_back_as_a_follower() {
+    let mut engine = started(5, PATIENT);
+    let mut unplugged = Vec::new();
     for _ in 0..3 {
         let (leader, _) = engine.wait_for_leader();
-        engine.cut(leader);
+        engine.unplug(leader);
         engine.wait_until("it knows that it leads no more", |engine| {
-            !engine.status_inside(leader).contains("leader in term")
+            // No network reaches it, so it is asked from inside.
+            let status = engine.exec(leader, &["status", "--to", "127.0.0.1:8001"]);
+            !status.contains("leader in term")
         });
-        cut.push(leader);
+        unplugged.push(leader);
     }
-    engine.assert_nobody_leads();
-    engine.heal(cut.pop().unwrap());
-    let (leader, term) = engine.wait_for_leader();
-    for id in cut {
-        engine.heal(id);
-        assert_eq!(
-            engine.wait_for_leader(),
-            (leader, term),
-            "{}",
-            engine.report()
-        );
+    assert_no_leader(&engine);
+    engine.plug_in(unplugged.pop().unwrap());
+    // Nobody has to leave a term for those who were away.
+    let leader = engine.wait_for_leader();
+    for id in unplugged {
+        engine.plug_in(id);
+        assert_eq!(engine.wait_for_leader(), leader, "{}", engine.report());
     }
-    assert_one_story(&engine, &[]);
+    engine.wait_for_equal_orders();
+    engine.verify();
+}
 
-    // `docker stop` asks, and a leader that is asked hands over before it ends.
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
+fn whoever_comes_back_to_the_network_gets_what_it_has_missed() {
+    let mut engine = started(5, VERY_PATIENT);
+    let mut serial = 0;
+    let mut write = |engine: &Engine, to| {
+        serial += 1;
+        engine.insist(to, "writer", serial, "attack 2");
+    };
+    // One follower crashes, and another one's plug is pulled.
+    let (leader, _) = engine.wait_for_leader();
+    let [killed, unplugged, third] = [1, 2, 3].map(|step| 1 + (leader - 1 + step) % 5);
+    engine.kill(killed);
+    engine.unplug(unplugged);
+    for _ in 0..5 {
+        write(&engine, leader);
+        write(&engine, third);
+    }
+    engine.start(killed);
+    engine.plug_in(unplugged);
+    engine.wait_for_leader();
+    engine.wait_for_equal_orders();
+
+    // The leader's plug, and the first command after it is back in by way of itself.
+    let (leader, _) = engine.wait_for_leader();
+    engine.unplug(leader);
+    let (next, _) = engine.wait_for_leader();
+    for _ in 0..5 {
+        write(&engine, next);
+    }
+    engine.plug_in(leader);
+    write(&engine, leader);
+    engine.wait_for_equal_orders();
+    engine.verify();
+    assert_eq!(count(&engine, "attack 2"), serial);
+}
+
+#[test]
+#[ignore = "needs a Docker engine: make test-docker"]
+fn docker_stop_lets_a_leader_hand_over() {
+    let mut engine = started(3, VERY_PATIENT);
     let (leader, term) = engine.wait_for_leader();
     assert_eq!(engine.stop(leader), "0");
     assert_eq!(engine.wait_for_leader().1, term + 1);
@@ -167,226 +168,48 @@ fn scenario_1_election() {
 
 #[test]
 #[ignore = "needs a Docker engine: make test-docker"]
-fn scenario_2_replication() {
-    let mut engine = Engine::started(5, VERY_PATIENT);
-    let mut writer = Writer::new("writer");
-    let (leader, _) = engine.wait_for_leader();
-    for to in engine.ids() {
-        writer.write(&engine, to);
-    }
-
-    // One follower crashes, and another one's plug is pulled.
-    let [killed, cut, third, _] = engine.others(&[leader])[..] else {
-        panic!("five nodes are a leader and four others");
+fn the_store_answers_in_the_containers_and_to_programs_on_this_machine() {
+    let mut engine = all_started(Engine::of_the_store(3, VERY_PATIENT));
+    let addresses: Vec<String> = engine.ids().iter().map(|&id| engine.address(id)).collect();
+    let all = addresses.join(",");
+    let kv = |engine: &Engine, id, words: &[&str]| {
+        engine.exec(id, &[&["kv", "--cluster", &all], words].concat())
     };
-    engine.kill(&[killed]);
-    engine.cut(cut);
-    for _ in 0..5 {
-        writer.write(&engine, leader);
-        writer.write(&engine, third);
-    }
-    engine.start(&[killed]);
-    engine.heal(cut);
-    assert_one_story(&engine, &[&writer]);
+    assert_eq!(kv(&engine, 1, &["put", "colour", "red"]), "ok\n");
+    assert_eq!(kv(&engine, 2, &["get", "colour"]), "red\n");
+    let output = python("tests/support/kv.py", &addresses);
+    assert_eq!(text(&output.stdout), "ok\n", "{}", text(&output.stderr));
 
-    // The leader's plug, and what it has missed when it comes back.
+    // Without the leader, and then on the one that was away.
     let (leader, _) = engine.wait_for_leader();
-    engine.cut(leader);
-    let (next, _) = engine.wait_for_leader();
-    for _ in 0..5 {
-        writer.write(&engine, next);
-    }
-    engine.heal(leader);
-    writer.write(&engine, leader);
-    assert_one_story(&engine, &[&writer]);
-}
-
-#[test]
-#[ignore = "needs a Docker engine: make test-docker"]
-fn scenario_3_conflict() {
-    let mut engine = Engine::started(5, PATIENT_AS_A_STONE);
-    let mut writer = Writer::new("writer");
-    let (leader, term) = engine.wait_for_leader();
-    writer.write(&engine, leader);
-    let agreed = engine.wait_until_equal();
-
-    // All but the leader and one crash. What is asked for now reaches both of them and stays open.
-    let one = engine.others(&[leader])[0];
-    let others = engine.others(&[leader, one]);
-    let client = engine.client(leader);
-    engine.kill(&others);
-    thread::scope(|scope| {
-        for serial in 1..=3 {
-            let client = &client;
-            scope.spawn(move || submit(client, "lost", serial, "attack 1").unwrap_err());
-        }
-        for id in [leader, one] {
-            engine.wait_until("both have what was asked for", |engine| {
-                engine
-                    .status(id)
-                    .is_some_and(|s| s.last_index == agreed + 3)
-            });
-        }
-        for id in [leader, one] {
-            let status = engine.status(id).unwrap();
-            assert_eq!((status.term, status.commit_index), (term, agreed));
-        }
-        engine.kill(&[leader, one]);
-    });
-
-    // The other three know nothing of it, and go on.
-    engine.start(&others);
-    engine.wait_for_leader();
-    for _ in 0..4 {
-        writer.write(&engine, others[0]);
-    }
-    engine.start(&[leader, one]);
-    assert_one_story(&engine, &[&writer]);
-    for text in engine.verified() {
-        assert!(!text.contains("\tattack 1\t"), "{text}");
-        let after = text.lines().nth(agreed as usize).unwrap();
-        let new_term: u64 = after.split('\t').nth(1).unwrap().parse().unwrap();
-        assert!(new_term > term, "{after}");
-    }
-}
-
-#[test]
-#[ignore = "needs a Docker engine: make test-docker"]
-fn scenario_6_a_leader_that_is_paused_under_reads_and_writes() {
-    let mut engine = Engine::started(5, PATIENT);
-    let (leader, term) = engine.wait_for_leader();
-    let others = engine.others(&[leader]);
-    let clients = |ids: &[u64]| -> Vec<Client> { ids.iter().map(|&i| engine.client(i)).collect() };
-    let (for_writer, for_reader) = (clients(&others), clients(&engine.ids()));
-    let (over, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
-    let reads = AtomicU64::new(0);
-    let mut writer = Writer::new("writer");
-    thread::scope(|scope| {
-        // Also when an assertion fails here, the threads end.
-        let end = AtTheEnd(&over);
-        scope.spawn(|| {
-            while !over.load(Ordering::SeqCst) {
-                writer.write_to(&for_writer);
-                acknowledged.store(*writer.acknowledged.last().unwrap(), Ordering::SeqCst);
-            }
-        });
-        scope.spawn(|| {
-            let mut fresh = Struct::default();
-            fresh.insert("stale", Value::Bool(false));
-            let question = [Value::Struct(fresh)];
-            let mut round = for_reader.iter().cycle();
-            while !over.load(Ordering::SeqCst) {
-                let before = acknowledged.load(Ordering::SeqCst);
-                // Whoever cannot confirm a read says so; whoever answers has what was acknowledged
-                // before it was asked, the leader of yesterday too.
-                let Ok(state) = round.next().unwrap().call("game.state", &question) else {
-                    continue;
-                };
-                let Value::Struct(state) = state else {
-                    panic!("{state:?}");
-                };
-                let Some(&Value::Int(index)) = state.get("index") else {
-                    panic!("{state:?}");
-                };
-                assert!(index as u64 >= before, "read {index} after {before}");
-                reads.fetch_add(1, Ordering::SeqCst);
-            }
-        });
-        let more = |what: &str, count: &AtomicU64| {
-            let from = count.load(Ordering::SeqCst);
-            wait_for_it(what, || count.load(Ordering::SeqCst) > from + 5);
-        };
-        more("commands before", &acknowledged);
-        more("reads before", &reads);
-        engine.pause(leader);
-        // Ten election timeouts: as long as the others need for ten elections, had they to.
-        thread::sleep(Duration::from_millis(10 * PATIENT.election_timeout.1));
-        let (_, new) = engine.wait_for_leader();
-        assert!(new > term);
-        more("commands meanwhile", &acknowledged);
-        engine.resume(leader);
-        more("commands after", &acknowledged);
-        more("reads after", &reads);
-        engine.wait_until("the old leader follows", |engine| {
-            engine
-                .status(leader)
-                .is_some_and(|s| s.term >= new && s.leader != Some(leader))
-        });
-        drop(end);
-    });
-    assert_one_story(&engine, &[&writer]);
-}
-
-/// Says so to others when it is dropped.
-struct AtTheEnd<'a>(&'a AtomicBool);
-
-impl Drop for AtTheEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
-/// Waits for what does not concern a cluster's nodes.
-fn wait_for_it(what: &str, holds: impl Fn() -> bool) {
-    let deadline = Instant::now() + support::DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited for: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-#[test]
-#[ignore = "needs a Docker engine: make test-docker"]
-fn scenario_6_replies_that_are_lost_and_a_link_that_works_one_way() {
-    let engine = Engine::started(5, PATIENT);
-    let mut writer = Writer::new("writer");
-    let (leader, term) = engine.wait_for_leader();
-    writer.write(&engine, leader);
-
-    // Whatever the leader asks of others arrives, and no reply comes back: connections are made,
-    // for their packets carry no data (60 bytes at most), and those that do are dropped.
-    engine.block(leader, "--sport 8001 -m length --length 61:65535");
-    engine.wait_until("somebody else leads", |engine| {
-        engine.statuses().is_some_and(|all| {
-            all.iter()
-                .any(|s| s.role == RoleName::Leader && s.id != leader && s.term > term)
-        })
-    });
-    let other = engine.others(&[leader])[0];
-    for _ in 0..3 {
-        writer.write(&engine, other);
-    }
-    engine.unblock(leader);
-    assert_one_story(&engine, &[&writer]);
-
-    // One follower does not hear the leader, and can call it, and everybody else. It asks for votes,
-    // which nobody gives who hears the leader; so the leader stays, and the term too.
-    let (leader, term) = engine.wait_for_leader();
-    let deaf = engine.others(&[leader])[0];
-    let one_way = format!("{} --dport 8001", engine.from(leader));
-    engine.block(deaf, &one_way);
-    engine.wait_until("the deaf one knows no leader", |engine| {
-        engine.status(deaf).is_some_and(|s| s.leader.is_none())
-    });
-    let other = engine.others(&[leader, deaf])[0];
-    for _ in 0..5 {
-        writer.write(&engine, other);
-    }
-    let status = engine.status(leader).unwrap();
-    assert_eq!((status.role, status.term), (RoleName::Leader, term));
-    let behind = engine.status(deaf).unwrap();
-    assert_eq!(behind.term, term);
-    assert!(behind.last_index < status.commit_index);
-    engine.unblock(deaf);
-    assert_one_story(&engine, &[&writer]);
-    assert_eq!(engine.wait_for_leader(), (leader, term));
+    engine.kill(leader);
+    let left = engine.awake()[0];
+    assert_eq!(kv(&engine, left, &["get", "colour"]), "red\n");
+    let set = ["cas", "colour", "red", "blue"];
+    assert_eq!(kv(&engine, left, &set), "true\n");
+    engine.start(leader);
+    engine.wait_until_equal();
+    let stale = [
+        "get",
+        "--stale",
+        "colour",
+        "--cluster",
+        &engine.address(leader),
+    ];
+    assert_eq!(
+        engine.exec(leader, &[&["kv"], &stale[..]].concat()),
+        "blue\n"
+    );
+    engine.verify();
 }
 
 #[test]
 #[ignore = "needs a Docker engine: make test-docker"]
 fn docker_attach_shows_a_players_screen() {
     let mut engine = Engine::with_screens(3, PATIENT);
-    engine.start(&[1, 2, 3]);
+    for id in [1, 2, 3] {
+        engine.start(id);
+    }
     engine.wait_for_leader();
     let attach = |id| {
         let (name, dir) = (engine.name(id), Path::new("/"));
@@ -430,8 +253,10 @@ fn docker_attach_shows_a_players_screen() {
     assert_eq!(engine.ended(1), "0");
     engine.wait_for_leader();
     assert_eq!(engine.stop(2), "143");
-    engine.assert_nobody_leads();
-    engine.start(&[1, 2]);
+    assert_no_leader(&engine);
+    for id in [1, 2] {
+        engine.start(id);
+    }
     engine.wait_for_leader();
     engine.wait_until_equal();
 }

@@ -5,11 +5,11 @@
 //! Each scenario is a function of a [`World`](world::World): nodes that can be started, killed and
 //! paused, and links between them that can lose requests or replies. The world here is made of
 //! processes and of the proxies of `tests/support/links.rs`. The manual scenarios and the troubled
-//! leaders ask for no more than the trait has, so that nodes in containers can go through the same.
-//! The scenarios of the course also need unreliable links and are for processes only.
+//! leaders ask for no more than the trait has, and `tests/docker.rs` tells the same functions of nodes in
+//! containers. The scenarios of the course also need unreliable links and are for processes only.
 //!
 //! Every scenario waits for conditions. That nothing happens for a time is shown by what the nodes
-//! themselves do meanwhile: so many requests for votes, so many heartbeats.
+//! themselves write down meanwhile: so many ticks of their clocks, so many requests for votes.
 //!
 //! Not here: members that come and go (tests/members.rs), disks (tests/durability.rs), and schedules
 //! that nobody has thought of (the simulator).
@@ -25,6 +25,8 @@ mod course;
 mod harness;
 #[path = "scenarios/manual.rs"]
 mod manual;
+#[path = "scenarios/processes.rs"]
+mod processes;
 #[path = "scenarios/troubled_leader.rs"]
 mod troubled_leader;
 #[path = "scenarios/world.rs"]

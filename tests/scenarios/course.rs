@@ -18,9 +18,10 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
+use crate::processes::Processes;
 use crate::support::links::Mode;
 use crate::support::{PATIENT, Timing, VERY_PATIENT};
-use crate::world::{Processes, World, count, insist};
+use crate::world::{World, count, insist};
 
 macro_rules! in_three_ways {
     ($($story:ident),*) => { $(
@@ -203,9 +204,9 @@ mod stories {
         });
         let victories = lab.world.victories();
         // A request that is lost takes as long as the shortest election timeout.
-        let until = lab.world.beats(first, third) + 5;
+        let until = lab.world.requests(first, third) + 5;
         lab.world.wait_until("five requests for a vote", |world| {
-            world.beats(first, third) >= until
+            world.requests(first, third) >= until
         });
         assert_eq!(lab.world.victories(), victories, "{}", lab.world.report());
 
@@ -256,12 +257,12 @@ mod stories {
                     .status(company)
                     .is_some_and(|s| s.last_index >= first + 2)
             });
-        let until = lab.world.beats(leader, lost[0]) + 6;
+        let until = lab.world.requests(leader, lost[0]) + 6;
         lab.world.wait_until("it asks those who are lost", |world| {
             for status in world.statuses(&world.ids()).unwrap_or_default() {
                 assert!(status.commit_index < first, "{}", world.report());
             }
-            world.beats(leader, lost[0]) >= until
+            world.requests(leader, lost[0]) >= until
         });
         lab.bring_back(&lost);
         lab.leader();

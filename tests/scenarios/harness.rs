@@ -2,9 +2,10 @@
 
 use raftian::raft::RoleName;
 
+use crate::processes::Processes;
 use crate::support::links::Mode;
 use crate::support::{PATIENT, VERY_PATIENT};
-use crate::world::{Processes, World};
+use crate::world::World;
 
 /// Where each node calls the others, as it says itself: all of it must be its own links.
 fn assert_by_links_only(world: &Processes, ids: &[u64]) {

@@ -2,8 +2,14 @@
 //!
 //! [`World`] is what a scenario may do and see. What it must be given is short, so that nodes need not
 //! be processes of this machine: whoever can start, kill and pause them, and can lose requests or
-//! replies between two of them, has a world. The rest is made of that. [`Processes`] is the world of
-//! `raftian serve` processes with a proxy on each link.
+//! replies between two of them, has a world. The rest is made of that. There are two of them: processes
+//! with a proxy on each link (`processes.rs`) and containers with rules for packets (`containers.rs`).
+//! What is common to them is here, and neither.
+//!
+//! How a scenario tells that enough time has passed: from the nodes' traces, which both worlds can read.
+//! A trace has every tick of a node's own clock, and every request that the node sent, whether or not it
+//! arrived. So on a machine that is busy a scenario waits longer, and what it says of ten election timeouts
+//! is true of those that the node has lived through.
 //!
 //! It leaves out whatever only one kind of world can do, such as links that lose one request in ten.
 
@@ -19,8 +25,7 @@ use raftian::rpc::codec;
 use raftian::rpc::value::{Fault, Struct, Value};
 use raftian::status::Status;
 
-use crate::support::links::Mode;
-use crate::support::{self, Cluster, Timing};
+use crate::support::{self, Timing};
 
 /// Longer than a node lets anybody wait.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -52,15 +57,13 @@ pub trait World: Sized {
     fn lose_replies(&self, from: u64, to: u64);
     /// All is well again with what one node asks of the other.
     fn heal(&self, from: u64, to: u64);
-    /// How many AppendEntries and requests for votes one node has sent to another so far, whether or
-    /// not they arrived: the clock of a scenario, see [`World::time_passes`]. A world that cannot count
-    /// them may go by a real clock, one for each heartbeat interval.
-    fn beats(&self, from: u64, to: u64) -> u64;
 
     /// How a node stands; `None` when it does not say.
     fn status(&self, id: u64) -> Option<Status>;
     /// A node's orders.log.
     fn orders(&self, id: u64) -> String;
+    /// The trace of a node's present life, as far as it is written: the last tenth of a second is not.
+    fn trace(&self, id: u64) -> String;
     /// How many elections were won since the logs began.
     fn victories(&self) -> usize;
     /// Asserts that `raftian verify` passes on the log files.
@@ -104,17 +107,44 @@ pub trait World: Sized {
         })
     }
 
-    /// Waits until some election timeouts, the longest, have passed, as the requests show that one
-    /// node sends to another: in each heartbeat interval one at most, unless there is something to be
-    /// told at once. Whoever counts them counts too little when the node is slow, and never too much
-    /// in a time without commands. Looks again and again whether all is as it should be.
-    fn time_passes(&self, timeouts: u64, from: u64, to: u64, mut check: impl FnMut(&Self)) {
-        let timing = self.timing();
-        let until = self.beats(from, to) + timeouts * timing.election_timeout.1 / timing.heartbeat;
-        self.wait_until(&format!("{timeouts} election timeouts"), |world| {
+    /// The milliseconds that a node has lived through, by the last tick in its trace. Too few, if
+    /// anything.
+    fn clock(&self, id: u64) -> u64 {
+        let tick = |line: &str| {
+            let rest = line.strip_prefix("{\"input\":{\"tick\":")?;
+            // The last line may be half written.
+            rest.split_once('}')?.0.parse().ok()
+        };
+        self.trace(id).lines().rev().find_map(tick).unwrap_or(0)
+    }
+
+    /// What a node's clock shows when it has lived through so many election timeouts from now on, the
+    /// longest. One more is added for what is not in the trace yet.
+    fn clock_after(&self, timeouts: u64, id: u64) -> u64 {
+        self.clock(id) + (timeouts + 1) * self.timing().election_timeout.1
+    }
+
+    /// Waits until a node has lived through so many election timeouts. Looks again and again whether all
+    /// is as it should be.
+    fn time_passes(&self, timeouts: u64, id: u64, mut check: impl FnMut(&Self)) {
+        let until = self.clock_after(timeouts, id);
+        let what = format!("{timeouts} election timeouts of node {id}");
+        self.wait_until(&what, |world| {
             check(world);
-            world.beats(from, to) >= until
+            world.clock(id) >= until
         });
+    }
+
+    /// How many requests one node has sent to another in its present life, whether or not they arrived.
+    fn requests(&self, from: u64, to: u64) -> usize {
+        let trace = self.trace(from);
+        let to = format!("{{\"to\":{to},\"call\":");
+        // A call that was lost is named in the same way.
+        let sent = |rest: &&str| {
+            let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            rest.starts_with(",\"request\":")
+        };
+        trace.split(&to).skip(1).filter(sent).count()
     }
 
     /// Calls a method of a node, once.
@@ -251,110 +281,4 @@ pub fn count(world: &impl World, text: &str) -> u64 {
         counted += u64::from(command == text && !outcome.starts_with("duplicate"));
     }
     counted
-}
-
-/// `raftian serve` processes with a proxy on each link.
-pub struct Processes {
-    pub cluster: Cluster,
-    timing: Timing,
-}
-
-impl Processes {
-    /// So many nodes, none of which is running.
-    pub fn new(nodes: usize, timing: Timing) -> Processes {
-        Processes::with_storage(nodes, timing, "")
-    }
-
-    /// The same with these keys of the table `[storage]`.
-    pub fn with_storage(nodes: usize, timing: Timing, storage: &str) -> Processes {
-        Processes {
-            cluster: Cluster::linked(nodes, timing, storage, 7),
-            timing,
-        }
-    }
-
-    /// The same, with all nodes running and following a leader.
-    pub fn started(nodes: usize, timing: Timing) -> Processes {
-        let mut world = Processes::new(nodes, timing);
-        world.start_all();
-        world
-    }
-
-    pub fn start_all(&mut self) {
-        for id in self.ids() {
-            self.start(id);
-        }
-        self.wait_for_leader();
-    }
-}
-
-impl World for Processes {
-    fn ids(&self) -> Vec<u64> {
-        self.cluster.ids()
-    }
-
-    fn running(&self) -> Vec<u64> {
-        self.cluster.running()
-    }
-
-    fn timing(&self) -> Timing {
-        self.timing
-    }
-
-    fn address(&self, id: u64) -> String {
-        self.cluster.address(id)
-    }
-
-    fn start(&mut self, id: u64) {
-        self.cluster.start(id);
-    }
-
-    fn kill(&mut self, id: u64) {
-        self.cluster.kill(id);
-    }
-
-    fn pause(&mut self, id: u64) {
-        self.cluster.pause(id);
-    }
-
-    fn resume(&mut self, id: u64) {
-        self.cluster.resume(id);
-    }
-
-    fn lose_requests(&self, from: u64, to: u64) {
-        self.cluster.links().set(from, to, Mode::RequestsLost);
-    }
-
-    fn lose_replies(&self, from: u64, to: u64) {
-        self.cluster.links().set(from, to, Mode::RepliesLost);
-    }
-
-    fn heal(&self, from: u64, to: u64) {
-        self.cluster.links().set(from, to, Mode::Open);
-    }
-
-    fn beats(&self, from: u64, to: u64) -> u64 {
-        let count = |method| self.cluster.links().requests(from, to, method);
-        count("append_entries_rpc") + count("request_vote_rpc")
-    }
-
-    fn status(&self, id: u64) -> Option<Status> {
-        self.cluster.status(id)
-    }
-
-    fn orders(&self, id: u64) -> String {
-        self.cluster.orders(id)
-    }
-
-    fn victories(&self) -> usize {
-        self.cluster.victories()
-    }
-
-    fn verify(&self) {
-        self.cluster.verified();
-    }
-
-    fn report(&self) -> String {
-        self.cluster.report()
-    }
 }

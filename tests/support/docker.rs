@@ -1,12 +1,17 @@
 //! A cluster of containers for the tests: `raftian serve`, each in a network namespace of its own.
 //!
-//! An [`Engine`] has a network, five containers and their volumes, and starts none by itself. It is to
-//! containers what [`super::Cluster`] is to processes; in addition it cuts their network:
+//! An [`Engine`] has a network, containers and their volumes, and starts none by itself. It is to
+//! containers what [`super::Cluster`] and its links are to processes. Their network can be cut in two ways:
 //!
-//! * [`Engine::cut`] takes a container off its network, as a pulled plug does; [`Engine::heal`] puts it
-//!   back at its old address. Connections that were open know nothing of it;
-//! * [`Engine::block`] drops some packets on their way into one container, by rules in that container's
-//!   own namespace. The rules end with [`Engine::unblock`], or with the process.
+//! * [`Engine::unplug`] takes a container off its network, as a pulled plug does; [`Engine::plug_in`] puts
+//!   it back at its old address. Connections that were open know nothing of it;
+//! * [`Engine::lose_requests`] and [`Engine::lose_replies`] drop packets of one direction between two
+//!   nodes, by iptables in the namespace of the container that they come to. The kernel drops them, and a
+//!   node that sends again after [`Engine::heal`], as TCP does, is heard late. The rules end with the
+//!   container that has them.
+//!
+//! Each node writes a trace, and [`Engine::file`] fetches its files, running or not: with a trace a test can
+//! tell how long a node has lived by its own clock.
 //!
 //! Promises: names begin with `raftian-test-` and a number of this process; containers, networks and
 //! volumes have the label `raftian.test`. All of them are removed when the `Engine` is dropped, also
@@ -14,24 +19,24 @@
 //! network is one that neither Docker nor this machine's routes know yet.
 //!
 //! Caveats: the engine must be this machine's own, because nodes are called at their addresses, and
-//! [`Engine::block`] needs `nsenter`, `iptables` and root (or sudo without a password).
+//! rules for packets need `nsenter`, `iptables` and root (or sudo without a password).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::thread;
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
 
-use raftian::raft::RoleName;
-use raftian::rpc::client::{CallError, Client};
+use raftian::rpc::client::Client;
 use raftian::rpc::codec;
 use raftian::status::Status;
 use tempfile::TempDir;
 
-use super::{DEADLINE, LOOK_EVERY, STATUS_WITHIN, SUBMIT_WITHIN, Timing, finish, submit, text};
+use super::{STATUS_WITHIN, Timing, finish, text};
+
+/// Where each node writes its trace: in its volume for log files.
+const TRACE: &str = "/logs/trace";
 
 /// Nodes 1 to n, named bob1 to bobn, in containers.
 pub struct Engine {
@@ -40,12 +45,25 @@ pub struct Engine {
     /// The first three numbers of every address.
     subnet: [u8; 3],
     ids: Vec<u64>,
+    timing: Timing,
     /// Where files go that come from containers.
     dir: TempDir,
     status: BTreeMap<u64, Client>,
-    running: BTreeSet<u64>,
+    /// Who runs, and the first process in each container.
+    running: BTreeMap<u64, u32>,
     paused: BTreeSet<u64>,
-    cut: BTreeSet<u64>,
+    unplugged: BTreeSet<u64>,
+    rules: Mutex<Vec<Rule>>,
+}
+
+/// Packets that are dropped: what one node asks of another, or is answered.
+struct Rule {
+    from: u64,
+    to: u64,
+    /// In whose namespace.
+    inside: u64,
+    /// What iptables drops there.
+    matches: String,
 }
 
 /// Runs `docker`, which must succeed; what it printed.
@@ -64,15 +82,20 @@ fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
 impl Engine {
     /// The containers of a cluster, none of which is running.
     pub fn new(nodes: u64, timing: Timing) -> Engine {
-        Engine::made(nodes, timing, "serve", &[])
+        Engine::made(nodes, timing, &["serve"], &[])
+    }
+
+    /// The same of the key-value store.
+    pub fn of_the_store(nodes: u64, timing: Timing) -> Engine {
+        Engine::made(nodes, timing, &["serve", "--machine", "kv"], &[])
     }
 
     /// The same with a player's screen in each.
     pub fn with_screens(nodes: u64, timing: Timing) -> Engine {
-        Engine::made(nodes, timing, "play", &["--tty", "--interactive"])
+        Engine::made(nodes, timing, &["play"], &["--tty", "--interactive"])
     }
 
-    fn made(nodes: u64, timing: Timing, command: &str, options: &[&str]) -> Engine {
+    fn made(nodes: u64, timing: Timing, command: &[&str], options: &[&str]) -> Engine {
         static COUNT: Mutex<u32> = Mutex::new(0);
         let image = std::env::var("RAFTIAN_IMAGE").expect("run it by `make test-docker`");
         let label = std::env::var("RAFTIAN_TEST_LABEL").unwrap_or_else(|_| "here".to_string());
@@ -86,14 +109,16 @@ impl Engine {
             prefix,
             subnet,
             ids: (1..=nodes).collect(),
+            timing,
             dir: tempfile::tempdir().unwrap(),
             status: BTreeMap::new(),
-            running: BTreeSet::new(),
+            running: BTreeMap::new(),
             paused: BTreeSet::new(),
-            cut: BTreeSet::new(),
+            unplugged: BTreeSet::new(),
+            rules: Mutex::default(),
         };
         let config = engine.dir.path().join("raftian.toml");
-        fs::write(&config, engine.config(timing)).unwrap();
+        fs::write(&config, engine.config()).unwrap();
         for id in engine.ids() {
             let (name, ip) = (engine.name(id), engine.ip(id).to_string());
             let client = Client::new(&engine.address(id), STATUS_WITHIN);
@@ -111,27 +136,19 @@ impl Engine {
                 "--volume", &volume("data"), "--volume", &volume("logs"), "--cap-drop", "ALL",
             ];
             let id = id.to_string();
-            let node = [&image, command, "--id", &id, "--address", "0.0.0.0:8001"];
-            docker(&[&create[..], options, &node].concat());
+            let node = ["--id", &id, "--address", "0.0.0.0:8001", "--trace", TRACE];
+            docker(&[&create[..], options, &[&image], command, &node].concat());
             let file = config.to_str().unwrap();
             docker(&["cp", "--quiet", file, &format!("{name}:/etc/raftian.toml")]);
         }
         engine
     }
 
-    /// A cluster whose nodes are all running and follow one leader.
-    pub fn started(nodes: u64, timing: Timing) -> Engine {
-        let mut engine = Engine::new(nodes, timing);
-        engine.start(&engine.ids());
-        engine.wait_for_leader();
-        engine
-    }
-
-    fn config(&self, timing: Timing) -> String {
-        let (low, high) = timing.election_timeout;
+    fn config(&self) -> String {
+        let (low, high) = self.timing.election_timeout;
         let mut text = format!(
             "[cluster]\nname = \"test\"\nheartbeat_ms = {}\nelection_timeout_ms = [{low}, {high}]\n",
-            timing.heartbeat
+            self.timing.heartbeat
         );
         for &id in &self.ids {
             let address = self.address(id);
@@ -145,11 +162,9 @@ impl Engine {
         self.ids.clone()
     }
 
-    /// All ids but these.
-    pub fn others(&self, than: &[u64]) -> Vec<u64> {
-        let mut ids = self.ids();
-        ids.retain(|id| !than.contains(id));
-        ids
+    /// How patient the nodes are.
+    pub fn timing(&self) -> Timing {
+        self.timing
     }
 
     /// The name of a node's container.
@@ -171,107 +186,125 @@ impl Engine {
         ids.iter().map(|&id| self.name(id)).collect()
     }
 
-    /// The same of `docker` for several containers at once.
-    fn each(&self, what: &str, ids: &[u64]) {
-        let names = self.names(ids);
-        let names = names.iter().map(String::as_str);
-        docker(&std::iter::once(what).chain(names).collect::<Vec<_>>());
+    // Nodes that go and come
+
+    /// Starts a node, and waits until it answers.
+    pub fn start(&mut self, id: u64) {
+        let name = self.name(id);
+        docker(&["start", &name]);
+        let pid = docker(&["inspect", "--format={{.State.Pid}}", &name]);
+        let pid = pid.trim().parse().unwrap();
+        assert!(pid > 0, "bob{id} has ended at once\n{}", self.report());
+        self.running.insert(id, pid);
+        super::wait_for(
+            &format!("an answer of bob{id}"),
+            || self.status(id),
+            || self.report(),
+        );
     }
 
-    // Nodes that go and come and bringing them back
-
-    /// Starts nodes, and waits until they answer.
-    pub fn start(&mut self, ids: &[u64]) {
-        self.each("start", ids);
-        self.running.extend(ids);
-        for &id in ids {
-            self.wait_for("an answer of each that was started", |engine| {
-                engine.status(id)
-            });
-        }
-    }
-
-    /// Kills nodes without a warning.
-    pub fn kill(&mut self, ids: &[u64]) {
-        self.each("kill", ids);
-        self.running.retain(|id| !ids.contains(id));
+    /// Kills a node without a warning.
+    pub fn kill(&mut self, id: u64) {
+        docker(&["kill", &self.name(id)]);
+        self.gone(id);
     }
 
     /// Asks a node to end, as `docker stop` does; the exit code.
     pub fn stop(&mut self, id: u64) -> String {
-        self.each("stop", &[id]);
+        docker(&["stop", &self.name(id)]);
         self.ended(id)
     }
 
     /// Waits until a node has ended by itself; the exit code.
     pub fn ended(&mut self, id: u64) -> String {
         docker(&["wait", &self.name(id)]);
-        self.running.remove(&id);
+        self.gone(id);
         let format = "--format={{.State.ExitCode}}";
         docker(&["inspect", format, &self.name(id)])
             .trim()
             .to_string()
     }
 
+    /// A container that has ended has no rules any more.
+    fn gone(&mut self, id: u64) {
+        self.running.remove(&id);
+        self.rules().retain(|rule| rule.inside != id);
+    }
+
     /// Stops a node in its tracks.
     pub fn pause(&mut self, id: u64) {
-        self.each("pause", &[id]);
+        docker(&["pause", &self.name(id)]);
         self.paused.insert(id);
     }
 
     /// Lets a paused node go on.
     pub fn resume(&mut self, id: u64) {
-        self.each("unpause", &[id]);
+        docker(&["unpause", &self.name(id)]);
         self.paused.remove(&id);
     }
 
+    // Networks that fail and heal
+
     /// Takes a node off the network.
-    pub fn cut(&mut self, id: u64) {
+    pub fn unplug(&mut self, id: u64) {
         docker(&["network", "disconnect", &self.prefix, &self.name(id)]);
-        self.cut.insert(id);
+        self.unplugged.insert(id);
     }
 
     /// Puts it back.
-    pub fn heal(&mut self, id: u64) {
-        let ip = self.ip(id).to_string();
-        docker(&[
-            "network",
-            "connect",
-            "--ip",
-            &ip,
-            &self.prefix,
-            &self.name(id),
-        ]);
-        self.cut.remove(&id);
+    pub fn plug_in(&mut self, id: u64) {
+        let (ip, name) = (self.ip(id).to_string(), self.name(id));
+        docker(&["network", "connect", "--ip", &ip, &self.prefix, &name]);
+        self.unplugged.remove(&id);
     }
 
-    /// Drops TCP packets that come into a node's container, those that iptables matches by this.
-    pub fn block(&self, id: u64, matches: &str) {
-        let rule = format!("-A INPUT -p tcp {matches} -j DROP");
-        self.inside(id, &format!("iptables {rule}"));
+    /// Drops what one node asks of another, on its way in, whether the connection is old or new.
+    pub fn lose_requests(&self, from: u64, to: u64) {
+        let matches = format!("--source {} --dport 8001", self.ip(from));
+        self.block(from, to, to, matches);
     }
 
-    /// Packets from one node into the container of another: `--source IP`.
-    pub fn from(&self, id: u64) -> String {
-        format!("--source {}", self.ip(id))
+    /// Drops what the second node answers the first, on its way in. Connections are made, and requests
+    /// acknowledged: those packets carry no data (60 bytes at most), and those that do are dropped.
+    pub fn lose_replies(&self, from: u64, to: u64) {
+        let to_ip = self.ip(to);
+        let matches = format!("--source {to_ip} --sport 8001 -m length --length 61:65535");
+        self.block(from, to, from, matches);
     }
 
-    /// Lets every packet in again.
-    pub fn unblock(&self, id: u64) {
-        self.inside(id, "iptables -F INPUT");
+    fn block(&self, from: u64, to: u64, inside: u64, matches: String) {
+        self.iptables(inside, "-A", &matches);
+        self.rules().push(Rule {
+            from,
+            to,
+            inside,
+            matches,
+        });
     }
 
-    /// Runs a command of this machine in the network namespace of a container.
-    fn inside(&self, id: u64, command: &str) {
-        let pid = docker(&["inspect", "--format={{.State.Pid}}", &self.name(id)]);
-        let pid: u32 = pid.trim().parse().unwrap();
-        assert!(pid > 1, "bob{id} is not running");
+    /// Drops nothing any more of what one node asks of another or is answered.
+    pub fn heal(&self, from: u64, to: u64) {
+        for rule in self
+            .rules()
+            .extract_if(.., |rule| (rule.from, rule.to) == (from, to))
+        {
+            self.iptables(rule.inside, "-D", &rule.matches);
+        }
+    }
+
+    fn rules(&self) -> std::sync::MutexGuard<'_, Vec<Rule>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds or deletes a rule in the namespace of a container.
+    fn iptables(&self, inside: u64, what: &str, matches: &str) {
+        let pid = self.running.get(&inside).expect("it is running");
         let script = format!(
             "PATH=$PATH:/usr/sbin:/sbin; [ $(id -u) = 0 ] || sudo='sudo -n'; \
-             $sudo nsenter --target {pid} --net {command}"
+             $sudo nsenter --target {pid} --net iptables -w {what} INPUT -p tcp {matches} -j DROP"
         );
         if let Err(said) = run("sh", &["-c", &script]) {
-            panic!("to cut a link needs nsenter, iptables and root: {command}: {said}");
+            panic!("to cut a link needs nsenter, iptables and root: {script}: {said}");
         }
     }
 
@@ -279,35 +312,56 @@ impl Engine {
 
     /// Those that run, are not paused, and can be reached.
     pub fn awake(&self) -> Vec<u64> {
-        let gone = |id| self.paused.contains(id) || self.cut.contains(id);
-        let awake = self.running.iter().filter(|id| !gone(id));
+        let gone = |id| self.paused.contains(id) || self.unplugged.contains(id);
+        let awake = self.running.keys().filter(|id| !gone(id));
         awake.copied().collect()
     }
 
     /// How a node stands; `None` when it does not say.
     pub fn status(&self, id: u64) -> Option<Status> {
+        // Nobody at an address takes long to be found out.
+        if !self.awake().contains(&id) {
+            return None;
+        }
         let value = self.status[&id].call("cluster.status", &[]).ok()?;
         Some(codec::decode_status(&value).expect("a node speaks the documented language"))
     }
 
-    /// How a node stands that no network reaches, as it says in its own container.
-    pub fn status_inside(&self, id: u64) -> String {
-        let to = "127.0.0.1:8001";
-        docker(&["exec", &self.name(id), "/raftian", "status", "--to", to])
+    /// Runs the program in a node's container, next to the node; what it printed.
+    pub fn exec(&self, id: u64, arguments: &[&str]) -> String {
+        docker(&[&["exec", &self.name(id), "/raftian"], arguments].concat())
     }
 
-    /// How all nodes stand that are awake.
-    pub fn statuses(&self) -> Option<Vec<Status>> {
-        self.awake().into_iter().map(|id| self.status(id)).collect()
+    /// A file of a container, whether it runs or not; `None` if it is not there.
+    pub fn file(&self, id: u64, path: &str) -> Option<String> {
+        let copy = self.dir.path().join("file");
+        let (from, to) = (format!("{}:{path}", self.name(id)), copy.to_str().unwrap());
+        match run("docker", &["cp", "--quiet", &from, to]) {
+            Ok(_) => Some(text(&fs::read(copy).unwrap())),
+            Err(said) if said.contains("Could not find the file") => None,
+            Err(said) => panic!("docker cp {from}: {said}"),
+        }
     }
 
-    /// A client that calls a node for longer than a node lets it wait.
-    pub fn client(&self, id: u64) -> Client {
-        Client::new(&self.address(id), SUBMIT_WITHIN)
+    /// What a node has written to one of its log files.
+    pub fn log(&self, id: u64, name: &str) -> String {
+        let path = format!("/logs/bob{id}/{name}");
+        self.file(id, &path).unwrap_or_default()
+    }
+
+    /// The trace of a node's present life.
+    pub fn trace(&self, id: u64) -> String {
+        self.file(id, TRACE).unwrap_or_default()
+    }
+
+    /// How many elections were won since the logs began, as node.log tells it.
+    pub fn victories(&self) -> usize {
+        let won = |id| super::victories(&self.log(id, "node.log"));
+        self.ids().into_iter().map(won).sum()
     }
 
     /// Copies the log files of all nodes to this machine; the folder that has them.
-    pub fn logs(&self) -> PathBuf {
+    fn logs(&self) -> PathBuf {
         let logs = self.dir.path().join("logs");
         let _ = fs::remove_dir_all(&logs);
         fs::create_dir(&logs).unwrap();
@@ -319,77 +373,12 @@ impl Engine {
         logs
     }
 
-    /// What each node has written to orders.log, after `raftian verify` has found it right.
-    pub fn verified(&self) -> Vec<String> {
-        let logs = self.logs();
+    /// Asserts that `raftian verify` passes on the log files of all.
+    pub fn verify(&self) {
         let program = Path::new(env!("CARGO_BIN_EXE_raftian"));
-        let output = finish(Command::new(program).arg("verify").arg(&logs));
+        let output = finish(Command::new(program).arg("verify").arg(self.logs()));
         let said = text(&output.stdout) + &text(&output.stderr);
         assert!(output.status.success(), "{said}\n{}", self.report());
-        let read = |id| fs::read_to_string(logs.join(format!("bob{id}/orders.log"))).unwrap();
-        self.ids().into_iter().map(read).collect()
-    }
-
-    // Waiting
-
-    /// Waits until there is an answer. Fails with what everyone says when that takes too long.
-    pub fn wait_for<T>(&self, what: &str, mut look: impl FnMut(&Engine) -> Option<T>) -> T {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            if let Some(answer) = look(self) {
-                return answer;
-            }
-            if Instant::now() >= deadline {
-                panic!("waited in vain for: {what}\n{}", self.report());
-            }
-            thread::sleep(LOOK_EVERY);
-        }
-    }
-
-    /// Waits until a condition holds.
-    pub fn wait_until(&self, what: &str, mut holds: impl FnMut(&Engine) -> bool) {
-        self.wait_for(what, |engine| holds(engine).then_some(()));
-    }
-
-    /// Waits until all who are awake follow one of them in the same term; its id and the term.
-    pub fn wait_for_leader(&self) -> (u64, u64) {
-        self.wait_for("a leader whom all follow", |engine| {
-            let statuses = engine.statuses()?;
-            let leader = statuses.iter().find(|s| s.role == RoleName::Leader)?;
-            let follows = |s: &Status| (s.term, s.leader) == (leader.term, Some(leader.id));
-            let agreed = statuses.iter().all(follows) && leader.commit_index > 0;
-            agreed.then_some((leader.id, leader.term))
-        })
-    }
-
-    /// Asserts that nobody leads among those who are awake, and nobody comes to: a command is refused
-    /// after several election timeouts, and nothing was appended.
-    pub fn assert_nobody_leads(&self) {
-        // Whoever led takes a moment to see that nobody follows.
-        self.wait_until("nobody leads", |engine| {
-            let statuses = engine.statuses().unwrap_or_default();
-            let mut roles = statuses.iter().map(|status| status.role);
-            !statuses.is_empty() && roles.all(|role| role != RoleName::Leader)
-        });
-        let fault = match submit(&self.client(self.awake()[0]), "nobody", 1, "attack 1") {
-            Err(CallError::Fault(fault)) => fault.to_string(),
-            other => panic!("somebody leads: {other:?}\n{}", self.report()),
-        };
-        assert!(fault.contains("no leader"), "{fault}\n{}", self.report());
-    }
-
-    /// Waits until all who are awake have applied the same entries, every one that there is. Returns
-    /// their number.
-    pub fn wait_until_equal(&self) -> u64 {
-        self.wait_for("the same entries applied everywhere", |engine| {
-            let statuses = engine.statuses()?;
-            let first = statuses.first()?;
-            let same = |s: &Status| {
-                (s.last_applied, s.last_index, &s.digest)
-                    == (first.last_index, first.last_index, &first.digest)
-            };
-            statuses.iter().all(same).then_some(first.last_index)
-        })
     }
 
     /// What everyone says and how their logs end.
@@ -397,13 +386,15 @@ impl Engine {
         let logs = self.logs();
         let mut report = String::new();
         for id in self.ids() {
-            let stands = match (self.running.contains(&id), self.status(id)) {
-                (false, _) => "not running".to_string(),
-                (true, None) => "does not answer".to_string(),
-                (true, Some(s)) => format!(
+            let stands = match self.status(id) {
+                Some(s) => format!(
                     "{} in term {}, leader {:?}, commit {}, applied {}, last {}",
                     s.role, s.term, s.leader, s.commit_index, s.last_applied, s.last_index
                 ),
+                None if !self.running.contains_key(&id) => "not running".to_string(),
+                None if self.paused.contains(&id) => "paused".to_string(),
+                None if self.unplugged.contains(&id) => "unplugged".to_string(),
+                None => "does not answer".to_string(),
             };
             report += &format!("bob{id}: {stands}\n");
             for name in ["node.log", "orders.log"] {

@@ -4,9 +4,8 @@
 //! come back. Each node is given a file of its own, in which the addresses of the others are those of
 //! its links ([`Cluster::linked`](super::Cluster::linked)), so the program needs no switch for it. A
 //! link reads whole requests and whole replies, and looks at its [`Mode`] for each of them: what it is
-//! told holds from the next message on, also on a connection that has been there for long. It counts
-//! the requests it was given, by method, so that a test can tell that time has passed by what the nodes
-//! did meanwhile. Whatever is drawn, is drawn from a seed.
+//! told holds from the next message on, also on a connection that has been there for long. Whatever is
+//! drawn, is drawn from a seed.
 //!
 //! Nothing gets around the links, because an address in a node's file counts more than the one in the
 //! log, and the founding configuration (which has the first leader's links in it) is read as addresses
@@ -73,7 +72,6 @@ struct Shared {
 struct State {
     mode: Mode,
     rng: StdRng,
-    requests: BTreeMap<String, u64>,
 }
 
 impl Links {
@@ -98,12 +96,6 @@ impl Links {
         self.link(from, to).shared.state().mode = mode;
     }
 
-    /// How many requests of that method one node has made to another.
-    pub fn requests(&self, from: u64, to: u64, method: &str) -> u64 {
-        let state = self.link(from, to).shared.state();
-        state.requests.get(method).copied().unwrap_or(0)
-    }
-
     fn link(&self, from: u64, to: u64) -> &Link {
         let link = self.links.get(&(from, to));
         link.unwrap_or_else(|| panic!("no link from node {from} to node {to}"))
@@ -120,7 +112,6 @@ impl Link {
             state: Mutex::new(State {
                 mode: Mode::Open,
                 rng: StdRng::seed_from_u64(seed),
-                requests: BTreeMap::new(),
             }),
         });
         let theirs = shared.clone();
@@ -173,7 +164,7 @@ impl Shared {
         let mut far: Option<TcpStream> = None;
         loop {
             let request = receive(&mut near)?;
-            match self.state().fate_of_request(&request) {
+            match self.state().fate_of_request() {
                 Fate::HungUp => return Ok(()),
                 // Nobody sends another one here: without a reply the connection is given up.
                 Fate::Lost => continue,
@@ -200,8 +191,7 @@ impl Shared {
 }
 
 impl State {
-    fn fate_of_request(&mut self, request: &[u8]) -> Fate {
-        *self.requests.entry(method(request)).or_default() += 1;
+    fn fate_of_request(&mut self) -> Fate {
         match self.mode {
             Mode::Open | Mode::RepliesLost => Fate::Carried(Duration::ZERO),
             Mode::Slow(ms) => Fate::Carried(Duration::from_millis(ms)),
@@ -262,14 +252,6 @@ fn content_length(head: &[u8]) -> io::Result<usize> {
         .find_map(|line| line.strip_prefix("content-length:"));
     let length = value.and_then(|value| value.trim().parse().ok());
     length.ok_or_else(|| ErrorKind::InvalidData.into())
-}
-
-/// The method that a request calls.
-fn method(request: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&request[..request.len().min(1_024)]);
-    let name = text.split_once("<methodName>").map(|(_, rest)| rest);
-    let name = name.and_then(|rest| rest.split_once('<'));
-    name.map_or(String::new(), |(name, _)| name.to_string())
 }
 
 /// Whether the other end is seen to have closed an idle connection.

@@ -516,12 +516,7 @@ impl Cluster {
 
     /// How many elections were won since the logs began, as node.log tells it.
     pub fn victories(&self) -> usize {
-        let won = |id| {
-            let log = self.node_log(id);
-            log.lines()
-                .filter(|line| line.contains("leader in term"))
-                .count()
-        };
+        let won = |id| victories(&self.node_log(id));
         self.ids().into_iter().map(won).sum()
     }
 
@@ -639,6 +634,12 @@ pub fn wait_for<T>(
         }
         thread::sleep(LOOK_EVERY);
     }
+}
+
+/// How many elections a node has won, as its node.log tells it.
+pub fn victories(node_log: &str) -> usize {
+    let won = |line: &&str| line.contains("leader in term");
+    node_log.lines().filter(won).count()
 }
 
 /// The leader whom all of these follow in the same term, and the term.
