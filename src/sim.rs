@@ -61,19 +61,17 @@ impl Options {
     }
 }
 
-/// What a run was like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// How many nodes there were.
-    pub nodes: u64,
-    /// Steps in all.
+/// What happened in a run, or in many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Steps.
     pub steps: u64,
     /// Simulated milliseconds.
     pub time_ms: u64,
     /// Entries committed.
     pub committed: u64,
     /// Terms that had a leader.
-    pub elections: usize,
+    pub elections: u64,
     /// Crashes, partitions, pauses and full disks.
     pub faults: u64,
     /// Snapshots that took the place of a follower's state.
@@ -84,8 +82,32 @@ pub struct Report {
     pub reads: u64,
     /// Changes of the members that were committed.
     pub changes: u64,
-    /// What happened, and how often.
+    /// What else happened, and how often.
     pub markers: Markers,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.steps += other.steps;
+        self.time_ms += other.time_ms;
+        self.committed += other.committed;
+        self.elections += other.elections;
+        self.faults += other.faults;
+        self.installs += other.installs;
+        self.answered += other.answered;
+        self.reads += other.reads;
+        self.changes += other.changes;
+        self.markers.add(&other.markers);
+    }
+}
+
+/// What a run was like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// How many nodes there were.
+    pub nodes: u64,
+    /// What happened.
+    pub counts: Counts,
     /// A hash over every step.
     pub trace: u64,
 }
@@ -121,7 +143,7 @@ pub fn run(options: Options, trace: Option<&mut dyn FnMut(String)>) -> Result<Re
     match world.run() {
         Ok(()) => Ok(world.report()),
         Err(violation) => {
-            let Report { steps, time_ms, .. } = world.report();
+            let Counts { steps, time_ms, .. } = world.report().counts;
             Err(Failure {
                 options,
                 step: steps,
@@ -137,61 +159,28 @@ pub fn run(options: Options, trace: Option<&mut dyn FnMut(String)>) -> Result<Re
 pub struct Summary {
     /// How many runs.
     pub runs: u64,
-    /// Steps in all.
-    pub steps: u64,
-    /// Simulated milliseconds.
-    pub time_ms: u64,
-    /// Entries committed.
-    pub committed: u64,
-    /// Terms that had a leader.
-    pub elections: u64,
-    /// Crashes, partitions, pauses and full disks.
-    pub faults: u64,
-    /// Snapshots that took the place of a follower's state.
-    pub installs: u64,
-    /// Commands whose client got an outcome.
-    pub answered: u64,
-    /// Linearizable reads that were served.
-    pub reads: u64,
-    /// Changes of the members that were committed.
-    pub changes: u64,
-    /// What happened, and how often.
-    pub markers: Markers,
-}
-
-impl Summary {
-    fn add(&mut self, report: &Report) {
-        self.runs += 1;
-        self.steps += report.steps;
-        self.time_ms += report.time_ms;
-        self.committed += report.committed;
-        self.elections += report.elections as u64;
-        self.faults += report.faults;
-        self.installs += report.installs;
-        self.answered += report.answered;
-        self.reads += report.reads;
-        self.changes += report.changes;
-        self.markers.add(&report.markers);
-    }
+    /// What happened in all of them.
+    pub counts: Counts,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = &self.counts;
         write!(
             f,
             "{} runs, {} steps, {} s of cluster time: {} entries committed in {} terms, \
              {} answers, {} reads, {} changes of the members, {} faults, {} snapshots installed, \
              no violation",
             self.runs,
-            self.steps,
-            self.time_ms / 1000,
-            self.committed,
-            self.elections,
-            self.answered,
-            self.reads,
-            self.changes,
-            self.faults,
-            self.installs
+            counts.steps,
+            counts.time_ms / 1000,
+            counts.committed,
+            counts.elections,
+            counts.answered,
+            counts.reads,
+            counts.changes,
+            counts.faults,
+            counts.installs
         )
     }
 }
@@ -218,7 +207,10 @@ pub fn run_many(
                 .lock()
                 .unwrap_or_else(|poisoned| poisoned.into_inner());
             match (report, &mut *result) {
-                (Ok(report), Ok(summary)) => summary.add(&report),
+                (Ok(report), Ok(summary)) => {
+                    summary.runs += 1;
+                    summary.counts.add(&report.counts);
+                }
                 (Ok(_), Err(_)) => {}
                 (Err(failure), Err(known)) if known.options.seed < failure.options.seed => {}
                 (Err(failure), result) => {

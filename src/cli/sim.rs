@@ -56,23 +56,24 @@ fn one(options: Options, args: &Args) -> Result<(), Failure> {
         let _ = print(&format!("{line}\n"));
     };
     let report = sim::run(options, args.trace.then_some(&mut steps)).map_err(Failure::new)?;
+    let counts = &report.counts;
     print(&format!(
         "seed {}: {} nodes, {} steps, {} ms, {} entries committed in {} terms, {} answers, \
          {} reads, {} changes of the members, {} faults, trace {:016x}, no violation\n",
         options.seed,
         report.nodes,
-        report.steps,
-        report.time_ms,
-        report.committed,
-        report.elections,
-        report.answered,
-        report.reads,
-        report.changes,
-        report.faults,
+        counts.steps,
+        counts.time_ms,
+        counts.committed,
+        counts.elections,
+        counts.answered,
+        counts.reads,
+        counts.changes,
+        counts.faults,
         report.trace
     ))?;
     match args.markers {
-        true => print(&report.markers.to_string()),
+        true => print(&counts.markers.to_string()),
         false => Ok(()),
     }
 }
@@ -102,7 +103,7 @@ fn many(first: Options, args: &Args) -> Result<(), Failure> {
     }
     print(&format!(
         "{seconds:.0} s: {:.0} seconds of cluster time a second\n\n{}",
-        summary.time_ms as f64 / 1000.0 / seconds,
-        summary.markers
+        summary.counts.time_ms as f64 / 1000.0 / seconds,
+        summary.counts.markers
     ))
 }

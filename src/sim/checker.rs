@@ -7,24 +7,28 @@
 //! To be fast it looks at what changed in a step. Log matching is checked entry by entry: all
 //! entries of one index and term must say the same and follow an entry of the same term, which by
 //! induction is the paper's property.
+//!
+//! Here are the rules of Raft itself. Three others look at the same run: `members` at who belongs to the
+//! cluster, `machine` at what is applied, `clients` at what is told.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::command::Command;
 use crate::game::Game;
-use crate::machine::{Answer, Order, Session, StateMachine, WINDOW, chain};
+use crate::machine::Answer;
 use crate::node::driver::Driver;
-use crate::node::event::State;
 use crate::raft::{
-    AppendOutcome, Configuration, InstallOutcome, NodeId, Payload, Raft, Reply, RoleName, Standing,
+    AppendOutcome, Configuration, InstallOutcome, NodeId, Payload, Raft, Reply, RoleName,
 };
-use crate::snapshot::Document;
 use crate::storage::Memory;
 
 use super::disk::Disk;
 use super::markers::{Marker, Markers};
+
+mod clients;
+mod machine;
+mod members;
 
 /// A rule that was broken, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,23 +153,6 @@ impl Checker {
         }
     }
 
-    /// The configuration that was committed last, and its index.
-    pub fn configuration(&self) -> (u64, &Arc<Configuration>) {
-        let last = self.configurations.last_key_value();
-        last.map_or((0, &self.founders), |(index, c)| (*index, c))
-    }
-
-    /// How many configurations have been committed after the first.
-    pub fn changes(&self) -> u64 {
-        (self.configurations.len() as u64).saturating_sub(1)
-    }
-
-    /// The one that counted after that committed entry.
-    fn configuration_at(&self, index: u64) -> &Arc<Configuration> {
-        let last = self.configurations.range(..=index).next_back();
-        last.map_or(&self.founders, |(_, c)| c)
-    }
-
     fn mark(&mut self, marker: Marker) {
         self.markers.mark(marker);
     }
@@ -181,8 +168,8 @@ impl Checker {
     }
 
     /// How many terms had a leader.
-    pub fn elections(&self) -> usize {
-        self.leaders.len()
+    pub fn elections(&self) -> u64 {
+        self.leaders.len() as u64
     }
 
     /// A node has stopped: what it kept in memory only may go back.
@@ -212,89 +199,6 @@ impl Checker {
         let log = log.map(|entry| entry.term).collect();
         self.nodes.entry(id).or_default().log = log;
         self.node(driver)
-    }
-
-    /// A snapshot that is new on this node: it says what replaying all entries would have said.
-    fn snapshot<T>(&mut self, driver: &Driver<T>) -> Checked {
-        let raft = driver.raft();
-        let id = raft.id();
-        let seen = self.nodes.entry(id).or_default();
-        let Some(snapshot) = raft.snapshot() else {
-            return Ok(());
-        };
-        if seen.snapshot == snapshot.last_index {
-            return Ok(());
-        }
-        seen.snapshot = snapshot.last_index;
-        let index = snapshot.last_index;
-        let is_committed = self
-            .committed
-            .get(index as usize - 1)
-            .is_some_and(|known| known.term == snapshot.last_term);
-        if !is_committed {
-            return Err(violated(
-                "a snapshot replaces committed entries only",
-                format!("node {id}: {snapshot:?}"),
-            ));
-        }
-        let differs = |what: String| Err(violated("a snapshot equals a replay", what));
-        let document = match Document::of_snapshot(snapshot) {
-            Ok(document) => document,
-            Err(why) => return differs(format!("node {id}: {snapshot:?}: {why}")),
-        };
-        let Some(Line { digest, board, .. }) = self.lines.get(index as usize - 1) else {
-            return differs(format!("node {id}: nobody has applied {index} yet"));
-        };
-        if document.digest != *digest || document.state.game() != Some(board) {
-            return differs(format!(
-                "node {id}, index {index}: {} {:?}, expected {digest} {board:?}",
-                document.digest, document.state
-            ));
-        }
-        if document.configuration != *self.configuration_at(index) {
-            return differs(format!(
-                "node {id}, index {index}: {}, expected {}",
-                document.configuration,
-                self.configuration_at(index)
-            ));
-        }
-        let sessions = self.sessions_at(index);
-        let found: BTreeMap<&str, &Session> = document.sessions.iter().collect();
-        if found.len() != sessions.len()
-            || sessions
-                .iter()
-                .any(|(client, s)| found.get(client) != Some(&s))
-        {
-            return differs(format!(
-                "node {id}, index {index}: {found:?}, expected {sessions:?}"
-            ));
-        }
-        Ok(())
-    }
-
-    /// What the model remembers of each client after that entry.
-    fn sessions_at(&self, index: u64) -> BTreeMap<&str, Session> {
-        let mut sessions: BTreeMap<&str, Session> = BTreeMap::new();
-        for (position, entry) in (1..=index).zip(&self.committed) {
-            let Payload::Command(command) = &entry.payload else {
-                continue;
-            };
-            let session = sessions.entry(&command.client).or_default();
-            session.last_index = position;
-            let identity = (command.client.clone(), command.serial);
-            // Only the first time counts; later ones are repeats.
-            if let Some(answer) = self.applied.get(&identity)
-                && answer.index == position
-            {
-                session.answers.insert(command.serial, answer.clone());
-                let floor = (command.serial + 1).saturating_sub(WINDOW);
-                session.floor = session.floor.max(floor);
-            }
-        }
-        for session in sessions.values_mut() {
-            session.answers = session.answers.split_off(&session.floor);
-        }
-        sessions
     }
 
     /// A node after a step.
@@ -373,54 +277,6 @@ impl Checker {
         if is_candidate && !was(RoleName::Candidate) && self.is_removed(raft.id()) {
             self.mark(Marker::RemovedCampaigns);
         }
-    }
-
-    /// Whether it was a member once and is none any more.
-    pub fn is_removed(&self, id: NodeId) -> bool {
-        let (_, configuration) = self.configuration();
-        let mut earlier = self.configurations.values();
-        !configuration.contains(id)
-            && (self.founders.contains(id) || earlier.any(|c| c.contains(id)))
-    }
-
-    /// The latest configuration in a log counts, committed or not (section 6).
-    fn configured(&mut self, raft: &Raft) -> Checked {
-        let id = raft.id();
-        let mut entries = raft.log().from(1).iter().rev();
-        let latest = entries.find_map(|entry| Some((entry.index, entry.payload.configuration()?)));
-        let covered = raft.snapshot().map(|s| (s.last_index, &s.configuration));
-        let expected = match (latest, covered) {
-            // A tail is kept before the snapshot's end.
-            (Some((index, _)), Some((covered, configuration))) if index <= covered => configuration,
-            (Some((_, latest)), _) => latest,
-            (None, Some((_, configuration))) => configuration,
-            (None, None) if self.founders.contains(id) => &self.founders,
-            (None, None) => &Arc::default(),
-        };
-        if **raft.configuration() != **expected {
-            return Err(violated(
-                "the latest configuration in a log counts",
-                format!("node {id}: {}, expected {expected}", raft.configuration()),
-            ));
-        }
-        let (index, configuration) = (raft.configured_at(), raft.configuration());
-        let is_out = index <= raft.commit_index() && !configuration.is_voter(id);
-        if raft.role() == RoleName::Leader && is_out {
-            return Err(violated(
-                "a leader that the members have left out steps down",
-                format!("node {id} leads {configuration}, committed at {index}"),
-            ));
-        }
-        let now = (raft.configured_at(), raft.configuration().clone());
-        let seen = self.nodes.entry(id).or_default();
-        let before = std::mem::replace(&mut seen.configured, now.clone());
-        if now.0 < before.0 {
-            self.mark(Marker::ConfigurationOverwritten);
-            if before.1.is_joint() {
-                self.mark(Marker::JointOverwritten);
-            }
-        }
-        Ok(())
     }
 
     /// What is committed stays, leader append-only, and log matching.
@@ -573,51 +429,6 @@ impl Checker {
             }
         }
         Ok(())
-    }
-
-    /// A configuration has been committed.
-    fn changed(&mut self, now: &Configuration, of_a_predecessor: bool) {
-        let (_, before) = self.configuration();
-        let before = before.clone();
-        let stands = |c: &Configuration, standing| {
-            let members = c
-                .members()
-                .iter()
-                .filter(move |(_, m)| m.standing == standing);
-            members.map(|(&id, _)| id).collect::<BTreeSet<_>>()
-        };
-        let (incoming, outgoing) = (
-            stands(now, Standing::Incoming),
-            stands(now, Standing::Outgoing),
-        );
-        let has_come = |id: &NodeId| before.standing(*id) == Some(Standing::Incoming);
-        let has_gone = |id: &NodeId| !now.contains(*id);
-        for (happened, marker) in [
-            (
-                stands(now, Standing::Learner)
-                    .iter()
-                    .any(|id| !before.contains(*id)),
-                Marker::LearnerAdded,
-            ),
-            (now.is_joint(), Marker::Joint),
-            (
-                !incoming.is_empty() && !outgoing.is_empty(),
-                Marker::Replaced,
-            ),
-            (
-                before.is_joint() && now.voters().any(|id| has_come(&id)),
-                Marker::Promoted,
-            ),
-            (
-                before.is_joint() && before.voters().any(|id| has_gone(&id)),
-                Marker::Removed,
-            ),
-            (now.is_joint() && of_a_predecessor, Marker::JointFinished),
-        ] {
-            if happened {
-                self.mark(marker);
-            }
-        }
     }
 
     /// A leader has committed something: an entry of its own term (5.4.2) that a majority of the
@@ -800,206 +611,5 @@ impl Checker {
             ));
         }
         Ok(())
-    }
-
-    /// A node applied an entry: every node the same line, and the line that the rules demand.
-    pub fn order(&mut self, node: NodeId, order: &Order) -> Checked {
-        let line = order.line();
-        let position = order.index as usize - 1;
-        let recorded = &mut self.nodes.entry(node).or_default().recorded;
-        if order.index != *recorded + 1 {
-            return Err(violated(
-                "every order is recorded once, in order",
-                format!("node {node} recorded {line:?} after line {recorded}"),
-            ));
-        }
-        *recorded = order.index;
-        if let Some(Line { text, .. }) = self.lines.get(position) {
-            if *text != line {
-                return Err(violated(
-                    "state-machine safety",
-                    format!("node {node} applied {line:?}, elsewhere {text:?}"),
-                ));
-            }
-            return Ok(());
-        }
-        if position != self.lines.len() || order.index > self.committed() {
-            return Err(violated(
-                "state-machine safety",
-                format!("node {node} applied {} too early", order.index),
-            ));
-        }
-        let outcome = self.expected_outcome(order);
-        self.digest = chain(
-            &self.digest,
-            order.index,
-            order.term,
-            &order.command,
-            &outcome,
-        );
-        if outcome != order.outcome || self.digest != order.digest {
-            return Err(violated(
-                "each command is applied once",
-                format!("node {node} applied {line:?}, expected {outcome:?}"),
-            ));
-        }
-        self.lines.push(Line {
-            text: line,
-            digest: self.digest.clone(),
-            board: self.model.clone(),
-        });
-        Ok(())
-    }
-
-    /// A node has carried a step out: what is committed is applied, and what is applied recorded.
-    pub fn recorded<T>(&self, driver: &Driver<T>) -> Checked {
-        let (id, commit_index) = (driver.raft().id(), driver.raft().commit_index());
-        let recorded = self.nodes.get(&id).map_or(0, |seen| seen.recorded);
-        if recorded != commit_index || driver.machine().last_applied() != commit_index {
-            return Err(violated(
-                "every order is recorded once, in order",
-                format!("node {id}: committed {commit_index}, recorded {recorded}"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// What the model says of the entry.
-    fn expected_outcome(&mut self, order: &Order) -> String {
-        let Some(identity) = &order.origin else {
-            match &self.committed[order.index as usize - 1].payload {
-                Payload::Founding(configuration) => self.model.configure(configuration, true),
-                Payload::Configuration(configuration) => self.model.configure(configuration, false),
-                Payload::Noop | Payload::Command(_) => {}
-            }
-            return "ok".to_string();
-        };
-        let floor = self.floors.entry(identity.0.clone()).or_default();
-        if identity.1 < *floor {
-            self.refused.insert(identity.clone());
-            self.markers.mark(Marker::SerialTooOld);
-            return "refused: serial too old".to_string();
-        }
-        *floor = (*floor).max((identity.1 + 1).saturating_sub(WINDOW));
-        if let Some(first) = self.applied.get(identity) {
-            self.markers.mark(Marker::Repeated);
-            return format!("duplicate of {}", first.index);
-        }
-        let outcome = self.model.apply(&order.command);
-        let answer = Answer {
-            index: order.index,
-            term: order.term,
-            outcome: outcome.clone(),
-        };
-        self.applied.insert(identity.clone(), answer);
-        outcome
-    }
-
-    /// A client is told the outcome of its command.
-    pub fn answer(&mut self, command: &Command, answer: &Answer) -> Checked {
-        let committed = answer
-            .index
-            .checked_sub(1)
-            .and_then(|position| self.committed.get(position as usize));
-        let is_it = committed.is_some_and(|entry| {
-            entry.term == answer.term
-                && matches!(&entry.payload, Payload::Command(known) if **known == *command)
-        });
-        if !is_it {
-            return Err(violated(
-                "no answer before it is committed",
-                format!("{command:?} was answered {answer:?}"),
-            ));
-        }
-        let identity = (command.client.clone(), command.serial);
-        self.mark(Marker::Answered);
-        // Whatever anybody had been told when the command was first asked for comes before it.
-        if self
-            .asked
-            .get(&identity)
-            .is_some_and(|&told| answer.index <= told)
-        {
-            return Err(violated(
-                "reads and writes are linearizable",
-                format!(
-                    "{command:?} is at {}, and was asked for after {:?} had been told",
-                    answer.index,
-                    self.asked.get(&identity)
-                ),
-            ));
-        }
-        self.told = self.told.max(answer.index);
-        match self.applied.get(&identity) {
-            Some(first) if first == answer => Ok(()),
-            first => Err(violated(
-                "a repeat gets the first answer",
-                format!("{command:?} was answered {answer:?}, the first was {first:?}"),
-            )),
-        }
-    }
-
-    /// A command arrives at a node: what had been told by then, the first time.
-    pub fn asks(&mut self, command: &Command) {
-        let identity = (command.client.clone(), command.serial);
-        let told = self.told;
-        self.asked.entry(identity).or_insert(told);
-    }
-
-    /// The latest index that anybody has been told of.
-    pub fn told(&self) -> u64 {
-        self.told
-    }
-
-    /// A linearizable read is answered. It was asked for when `told` had been told.
-    pub fn read(&mut self, state: &State, told: u64) -> Checked {
-        let wrong = |what: String| Err(violated("reads and writes are linearizable", what));
-        if state.index < told {
-            return wrong(format!(
-                "a read shows {}, and was asked for after {told} had been told",
-                state.index
-            ));
-        }
-        self.told = self.told.max(state.index);
-        let Some(line) = (state.index as usize).checked_sub(1) else {
-            return Ok(());
-        };
-        match self.lines.get(line) {
-            Some(line) if line.digest == state.digest && line.board.players() == state.players => {
-                Ok(())
-            }
-            _ => wrong(format!("a read shows {state:?}, which nobody has applied")),
-        }
-    }
-
-    /// A client is told that its serial is too old.
-    pub fn refused(&self, command: &Command) -> Checked {
-        let identity = (command.client.clone(), command.serial);
-        if self.refused.contains(&identity) {
-            return Ok(());
-        }
-        Err(violated(
-            "a serial is refused when it is too old",
-            format!("{command:?} was refused"),
-        ))
-    }
-
-    /// A client was told that nothing was appended, and gave the command up.
-    pub fn denied(&mut self, command: &Command) {
-        self.denied.insert((command.client.clone(), command.serial));
-    }
-
-    /// At the end: whoever was told that nothing was appended was told the truth.
-    pub fn finish(&self) -> Checked {
-        match self
-            .denied
-            .iter()
-            .find(|denied| self.applied.contains_key(denied))
-        {
-            None => Ok(()),
-            Some(denied) => Err(violated(
-                "a denied command is never applied",
-                format!("{denied:?} was applied"),
-            )),
-        }
     }
 }

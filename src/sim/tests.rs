@@ -96,11 +96,13 @@ fn two_thousand_seeds_break_no_rule() {
     say!("{summary}");
     assert_eq!(summary.runs, 2_000);
     // A simulator that nothing happens in finds nothing either.
-    assert!(summary.committed > 20 * summary.runs && summary.elections > 2 * summary.runs);
+    assert!(
+        summary.counts.committed > 20 * summary.runs && summary.counts.elections > 2 * summary.runs
+    );
     // A hundred in 20,000 runs.
     let rare = Marker::ALL
         .iter()
-        .filter(|&&m| summary.markers.count(m) < 10);
+        .filter(|&&m| summary.counts.markers.count(m) < 10);
     let rare: Vec<&str> = rare.map(|marker| marker.text()).collect();
     assert!(rare.is_empty(), "{rare:?}");
     assert!(Marker::ALL.len() >= 40);

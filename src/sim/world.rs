@@ -27,7 +27,7 @@ use super::clients::{Attempt, Clients};
 use super::disk::Disk;
 use super::markers::Marker;
 use super::network::{Network, Weather};
-use super::{ELECTION_TIMEOUT, Options, Report};
+use super::{Counts, ELECTION_TIMEOUT, Options, Report};
 
 const HEARTBEAT: u64 = 50;
 /// A call without an answer ends after this, in milliseconds.
@@ -307,14 +307,7 @@ impl<'a> World<'a> {
         }
         self.calm()?;
         let calm_since = self.now;
-        while self.leader().is_none() {
-            self.next()?;
-            self.within(
-                calm_since,
-                LEADER_WITHIN,
-                "a leader within ten election timeouts",
-            )?;
-        }
+        self.wait_for_leader(calm_since)?;
         // The last late message has come, and the last call without an answer has ended.
         while self.now <= calm_since + LEADER_WITHIN + CALL_TIMEOUT {
             self.next()?;
@@ -323,14 +316,10 @@ impl<'a> World<'a> {
         self.retire_the_removed()?;
         self.half_connected()?;
         let calm_since = self.now;
-        while self.leader().is_none() || self.now <= calm_since + CALL_TIMEOUT {
+        while self.now <= calm_since + CALL_TIMEOUT {
             self.next()?;
-            self.within(
-                calm_since,
-                LEADER_WITHIN,
-                "a leader within ten election timeouts",
-            )?;
         }
+        self.wait_for_leader(calm_since)?;
         self.peace = Some(Peace {
             since: self.now,
             term: self.highest_term(),
@@ -462,18 +451,32 @@ impl<'a> World<'a> {
     pub fn report(&self) -> Report {
         Report {
             nodes: self.nodes.len() as u64,
-            steps: self.step,
-            time_ms: self.now,
-            committed: self.checker.committed(),
-            elections: self.checker.elections(),
-            faults: self.faults,
-            installs: self.checker.installs(),
-            answered: self.clients.answered(),
-            reads: self.reads,
-            changes: self.checker.changes(),
-            markers: self.checker.markers.clone(),
+            counts: Counts {
+                steps: self.step,
+                time_ms: self.now,
+                committed: self.checker.committed(),
+                elections: self.checker.elections(),
+                faults: self.faults,
+                installs: self.checker.installs(),
+                answered: self.clients.answered(),
+                reads: self.reads,
+                changes: self.checker.changes(),
+                markers: self.checker.markers.clone(),
+            },
             trace: self.hash,
         }
+    }
+
+    fn wait_for_leader(&mut self, since: u64) -> Checked {
+        while self.leader().is_none() {
+            self.next()?;
+            self.within(
+                since,
+                LEADER_WITHIN,
+                "a leader within ten election timeouts",
+            )?;
+        }
+        Ok(())
     }
 
     fn within(&self, since: u64, limit: u64, invariant: &'static str) -> Checked {
