@@ -129,7 +129,8 @@ fn what_was_written_is_written_once_across_snapshots_and_restarts() {
     keys.retain(|key| key.starts_with('k'));
     assert_eq!(keys.len(), 40);
     cluster.wait_until_equal();
-    cluster.verify();
+    // Whoever was slow got a snapshot, and its file leaves out what came with it.
+    cluster.verified();
 }
 
 #[test]
