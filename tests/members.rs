@@ -370,6 +370,39 @@ fn whoever_has_lost_their_data_cannot_come_back_under_the_old_id() {
     assert!(one_line(&output).contains("needs a new id"));
 }
 
+/// The founders' places have been taken by others, and then the power fails: nobody is there to be asked,
+/// and those who once joined go on by themselves.
+#[test]
+fn those_who_have_joined_need_nobody_to_come_back() {
+    let mut cluster = Cluster::started(1, PATIENT);
+    for _ in 0..3 {
+        cluster.join(1);
+    }
+    wait_for_standings(&cluster, "1 2 3 4");
+    cluster.wait_for("the founder has left", |cluster| {
+        let left = cluster.call(2, "cluster.remove", &[ids(&[1])]);
+        left.ok().or_else(|| {
+            let members = cluster.members(2).members;
+            (members.len() == 3).then_some(Value::Nil)
+        })
+    });
+    for id in [1, 2, 3, 4] {
+        cluster.kill(id);
+    }
+    for id in [2, 3, 4] {
+        cluster.join_again(id, 1);
+    }
+    cluster.wait_for_leader();
+    cluster.submit(3, "test", 1, "attack 2").unwrap();
+    cluster.wait_until_equal();
+    assert_eq!(cluster.members(4).members.len(), 3);
+    assert!(
+        cluster
+            .errors(2)
+            .contains("does not answer; bob2 goes on with what is in")
+    );
+}
+
 #[test]
 fn a_spectator_sees_the_board_and_leaves_no_trace() {
     let mut cluster = Cluster::started(3, PATIENT);

@@ -3,11 +3,16 @@
 //! The node that is asked says who the members are and how the cluster is configured. The new node
 //! becomes a learner, starts with an empty folder, gets the log, and asks to vote as soon as it has
 //! caught up. All of this can be done again: whoever returns finds the seat that they left.
+//!
+//! What the contact has said is kept beside the node's data. So a node that returns needs its contact only
+//! to be asked whether anything has changed: after a power cut nobody may be there to ask, and those who
+//! once joined must be able to go on by themselves.
 
-use std::io::{self, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +21,7 @@ use super::node_args::RunArgs;
 use super::serve::until_signal;
 use super::{Failure, client, require_board};
 use crate::bot::{self, Both};
+use crate::command::printable;
 use crate::config::{Cluster, Config, NodeConfig, Storage, parse_address};
 use crate::game::MAX_PLAYERS;
 use crate::node::Node;
@@ -26,10 +32,15 @@ use crate::rpc::client::Client;
 use crate::rpc::codec;
 use crate::rpc::http;
 use crate::rpc::value::Value;
+use crate::rpc::xml;
 use crate::ui::{self, Seat, terminal};
 
 /// How long somebody who joins tries, before they are told that it does not work.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What the contact has said last, as it said it: an answer to `cluster.members`, in the node's folder.
+const REMEMBERED: &str = "members.xml";
+/// No answer is longer.
+const MOST_REMEMBERED: u64 = 1 << 20;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -148,23 +159,25 @@ impl Newcomer {
         wanted: Wanted,
         change: impl FnOnce(&mut Config),
     ) -> Result<Newcomer, Failure> {
-        let members = members_of(contact)?;
         let mut config = Config {
-            cluster: Cluster {
-                name: members.cluster.clone(),
-                machine: members.machine,
-                heartbeat_ms: members.heartbeat_ms,
-                election_timeout_ms: members.election_timeout_ms,
-                ..Cluster::default()
-            },
-            storage: Storage {
-                snapshot_entries: members.snapshot_entries,
-                ..Storage::default()
-            },
+            cluster: Cluster::default(),
+            storage: Storage::default(),
             nodes: Vec::new(),
             source: PathBuf::from(format!("the members of {contact}")),
         };
         change(&mut config);
+        let (members, is_alone) = match members_of(contact) {
+            Ok(members) => (members, false),
+            Err(why) => (remembered(&config.cluster.data, &wanted).ok_or(why)?, true),
+        };
+        config.cluster = Cluster {
+            name: members.cluster.clone(),
+            machine: members.machine,
+            heartbeat_ms: members.heartbeat_ms,
+            election_timeout_ms: members.election_timeout_ms,
+            ..config.cluster
+        };
+        config.storage.snapshot_entries = members.snapshot_entries;
         let known = |id: NodeId| members.members.iter().find(|member| member.id == id);
         let name_of = |id: NodeId| match (known(id), &wanted.name) {
             (Some(member), _) => member.name.clone(),
@@ -226,7 +239,17 @@ impl Newcomer {
         };
         crate::raft::configuration::check_member(id, &node.name, &node.address)
             .map_err(Failure::Usage)?;
-        let others = members.members.iter().filter(|member| member.id != id);
+        if is_alone {
+            let _ = writeln!(
+                io::stderr(),
+                "raftian: {contact} does not answer; {} goes on with what is in {}",
+                node.name,
+                printable(&config.data_of(&node).to_string_lossy())
+            );
+        }
+        // What was remembered of the others may be old. The log knows better where they are.
+        let others = members.members.iter();
+        let others = others.filter(|member| member.id != id && !is_alone);
         config.nodes = others
             .map(|member| NodeConfig {
                 id: member.id,
@@ -298,15 +321,47 @@ impl Newcomer {
         view: Option<Box<dyn Orders>>,
         on_failure: impl FnOnce(&str) + Send + 'static,
     ) -> Result<Node, Failure> {
-        run.start(
+        let node = run.start(
             &self.config,
             &self.node,
             true,
             self.listener,
             view,
             on_failure,
-        )
+        )?;
+        // Without it the node returns only where its contact answers, as it did today.
+        let _ = remember(&self.contact, &self.config.data_of(&self.node));
+        Ok(node)
     }
+}
+
+/// Keeps what the contact says now. A file that is there already stays until the new one is whole.
+fn remember(contact: &str, folder: &Path) -> io::Result<()> {
+    let Ok(answer) = ask(&client(contact), "cluster.members", &[]) else {
+        return Ok(());
+    };
+    let unfinished = folder.join("members.tmp");
+    fs::write(&unfinished, xml::encode_response(&Ok(answer)))?;
+    fs::rename(unfinished, folder.join(REMEMBERED))
+}
+
+/// The members as they were when that very node was started last, if its data is here.
+fn remembered(data: &Path, wanted: &Wanted) -> Option<Members> {
+    data.read_dir().ok()?.flatten().find_map(|folder| {
+        let mut document = Vec::new();
+        let file = File::open(folder.path().join(REMEMBERED)).ok()?;
+        file.take(MOST_REMEMBERED).read_to_end(&mut document).ok()?;
+        let answer = xml::decode_response(&document).ok()?.ok()?;
+        let members = codec::decode_members(&answer).ok()?;
+        let mut own = members.members.iter();
+        let own = own.find(|member| *member.name == *folder.file_name())?;
+        let is_it = match (wanted.id, &wanted.name) {
+            (Some(id), _) => id == own.id,
+            (None, Some(name)) => *name == own.name,
+            (None, None) => false,
+        };
+        is_it.then_some(members)
+    })
 }
 
 fn members_of(contact: &str) -> Result<Members, Failure> {
