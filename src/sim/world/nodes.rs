@@ -327,7 +327,9 @@ impl World<'_> {
             answer,
             Ok(_) | Err(Refusal::SerialTooOld | Refusal::Invalid(_))
         );
-        let at_peace = self.peace.is_some_and(|peace| peace.since <= since);
+        // What was on its way when peace came may still arrive at a node that is no member any more.
+        let at_peace = self.peace.is_some_and(|peace| peace.since <= since)
+            && self.member_ids().contains(&attempt.to);
         if at_peace && (!is_good || since + SERVED_WITHIN < self.now) {
             return broken("at peace, every command is applied soon");
         }
