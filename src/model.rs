@@ -2,9 +2,9 @@
 //!
 //! The simulator walks far along paths that chance has chosen. This walks all paths, near home: a
 //! few servers, terms, entries, changes of the members, messages and crashes ([`Bounds`]), and within
-//! these bounds whatever can happen next is tried, in every state, with stateright. The state contains the shipped
-//! [`Raft`](crate::raft::Raft) and is changed by its public methods only (`world`), so what is
-//! checked is this very core and not a description of it.
+//! these bounds whatever can happen next is tried, in every state, with stateright. The state contains
+//! the shipped [`Raft`](crate::raft::Raft) and is changed by its public methods only (`world`), so what
+//! is checked is this very core and not a description of it.
 //!
 //! Two states are one if they differ in nothing that can ever make a difference. What that is, is
 //! said field by field in `raft::view` for the core and in `world` for the rest. What is merged:
@@ -20,7 +20,8 @@
 //!
 //! Besides the state of nodes and wire, a state has the little history that the rules need: who has
 //! led each term, and what has been committed. So a rule that is broken long after the witnesses
-//! crashed is broken all the same.
+//! crashed is broken all the same. It forgets one thing: a lone voter that led a term which a crash took
+//! from it before it was saved. Nobody has heard of that, which is a rule of its own.
 //!
 //! The rules are those of figure 3, and a few more that show a broken promise earlier. *Sometimes*
 //! rules show that the model is not empty: a model in which nothing happens breaks no rule.
@@ -30,9 +31,10 @@
 //! committed, by whichever configuration, there is one leader a term and one entry an index.
 //!
 //! What is found here holds for these bounds. Left out of the model altogether: snapshots, transfers
-//! of the leadership, reads, nodes that start without a configuration, full disks, the driver, the encodings, and liveness: that something good happens in the end is for the
-//! simulator to say. A state is remembered by 64 bits; with ten million states the odds that two
-//! are taken for one, and something is missed behind it, are less than one to a hundred thousand.
+//! of the leadership, reads, nodes that start without a configuration, full disks, the driver, the
+//! encodings, and liveness: that something good happens in the end is for the simulator to say. A state
+//! is remembered by 64 bits; with ten million states the odds that two are taken for one, and something
+//! is missed behind it, are less than one to a hundred thousand.
 //!
 //! The numbers of states, and the mistakes with the bounds at which they are found, are in `tests`.
 
