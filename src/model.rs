@@ -1,10 +1,10 @@
 //! Model checking: every state that a small cluster can reach, and not one left out.
 //!
 //! The simulator walks far along paths that chance has chosen. This walks all paths, near home: a
-//! few servers, terms, entries, messages and crashes ([`Bounds`]), and within these bounds whatever
-//! can happen next is tried, in every state, with stateright. The state contains the shipped
-//! [`Raft`](crate::raft::Raft) and is changed by its public methods only (`world`), so what is
-//! checked is this very core and not a description of it.
+//! few servers, terms, entries, changes of the members, messages and crashes ([`Bounds`]), and within
+//! these bounds whatever can happen next is tried, in every state, with stateright. The state contains
+//! the shipped [`Raft`](crate::raft::Raft) and is changed by its public methods only (`world`), so what
+//! is checked is this very core and not a description of it.
 //!
 //! Two states are one if they differ in nothing that can ever make a difference. What that is, is
 //! said field by field in `raft::view` for the core and in `world` for the rest. What is merged:
@@ -15,19 +15,26 @@
 //! - *The names of calls.* A packet says whether its caller still waits for it, which is all that
 //!   the name is ever compared for.
 //! - *The names of nodes.* A state and its mirror image have mirror images for successors, and no
-//!   rule asks for a name.
+//!   rule asks for a name. Who votes and who learns at the start is a part of the state, so a learner
+//!   is no mirror image of a voter.
 //!
 //! Besides the state of nodes and wire, a state has the little history that the rules need: who has
 //! led each term, and what has been committed. So a rule that is broken long after the witnesses
-//! crashed is broken all the same.
+//! crashed is broken all the same. It forgets one thing: a lone voter that led a term which a crash took
+//! from it before it was saved. Nobody has heard of that, which is a rule of its own.
 //!
-//! The rules are those of figure 3, and three more that show a broken promise earlier. *Sometimes*
+//! The rules are those of figure 3, and a few more that show a broken promise earlier. *Sometimes*
 //! rules show that the model is not empty: a model in which nothing happens breaks no rule.
 //!
-//! What is found here holds for these bounds. Left out of the model altogether: snapshots, full
-//! disks, the driver, the encodings, and liveness: that something good happens in the end is for the
-//! simulator to say. A state is remembered by 64 bits; with ten million states the odds that two
-//! are taken for one, and something is missed behind it, are less than one to a hundred thousand.
+//! Members change by joint consensus (section 6). A leader is asked for every change there is, and the
+//! core says which of them it makes. The rules stay the same: whoever is elected, and whatever is
+//! committed, by whichever configuration, there is one leader a term and one entry an index.
+//!
+//! What is found here holds for these bounds. Left out of the model altogether: snapshots, transfers
+//! of the leadership, reads, nodes that start without a configuration, full disks, the driver, the
+//! encodings, and liveness: that something good happens in the end is for the simulator to say. A state
+//! is remembered by 64 bits; with ten million states the odds that two are taken for one, and something
+//! is missed behind it, are less than one to a hundred thousand.
 //!
 //! The numbers of states, and the mistakes with the bounds at which they are found, are in `tests`.
 
@@ -49,8 +56,12 @@ pub struct Bounds {
     pub servers: u64,
     /// The last term in which there is an election.
     pub terms: u64,
+    /// How many of them, the last ones, begin as learners. The others vote.
+    pub learners: u64,
     /// How many commands clients ask for. A new leader's own entry comes on top.
     pub commands: u64,
+    /// How many changes of the members leaders are asked for.
+    pub changes: u64,
     /// How many calls can be in flight, from the request to the arrival of the reply. One that was
     /// given up counts for as long as it can still arrive.
     pub messages: usize,
@@ -117,15 +128,45 @@ impl Model for Cluster {
             Property::always("who has voted remembers it", |_, world| {
                 votes_are_remembered(world)
             }),
+            Property::always("who asks remembers the term", |_, world| {
+                terms_are_remembered(world)
+            }),
             Property::always("what is acknowledged is on disk", |_, world| {
                 acknowledgements_are_true(world)
             }),
+            Property::always("who knows that it has left does not lead", |_, world| {
+                no_leader_has_left(world)
+            }),
             Property::sometimes("the last term has a leader", last_term_has_a_leader),
             Property::sometimes("all is committed, everywhere", all_is_committed),
-            // The leader of a single term contradicts nobody.
+            // The leader of a single term contradicts nobody; and where no more than two vote at
+            // first, whoever is elected has the votes of all whose logs could contradict it.
             Property::sometimes("two logs contradict each other", |cluster, world| {
-                cluster.bounds.terms == 1 || logs_differ(world)
+                let Bounds {
+                    servers, learners, ..
+                } = cluster.bounds;
+                cluster.bounds.terms == 1 || servers - learners < 3 || logs_differ(world)
             }),
+            Property::sometimes(
+                "a change is done, and all its members know it",
+                |cluster, world| cluster.bounds.changes == 0 || a_change_is_done(world),
+            ),
+            Property::sometimes("a leader that has left follows", |cluster, world| {
+                cluster.bounds.changes == 0 || a_leader_has_left(world)
+            }),
+            // So a configuration counts that will be overwritten.
+            Property::sometimes(
+                "a configuration is in a log and will be overwritten",
+                |cluster, world| {
+                    let Bounds {
+                        servers, learners, ..
+                    } = cluster.bounds;
+                    cluster.bounds.changes == 0
+                        || cluster.bounds.terms == 1
+                        || servers - learners < 3
+                        || a_configuration_is_lost(world)
+                },
+            ),
         ]
     }
 }
@@ -136,11 +177,56 @@ fn last_term_has_a_leader(cluster: &Cluster, world: &World) -> bool {
     standing.any(|standing| standing == (RoleName::Leader, cluster.bounds.terms))
 }
 
-/// Every command, and a leader's own entry.
+/// Every command, every change, and a leader's own entry, on all that are members in the end.
 fn all_is_committed(cluster: &Cluster, world: &World) -> bool {
-    let all = cluster.bounds.commands + 1;
-    let mut nodes = world.nodes.iter();
-    nodes.all(|node| node.core.commit_index() >= all)
+    let all = cluster.bounds.commands + cluster.bounds.changes + 1;
+    let members = world.nodes.iter().filter(|node| !has_left(node));
+    let mut members = members.map(|node| node.core.commit_index());
+    members.all(|commit_index| commit_index >= all)
+}
+
+/// Whether a node knows itself to be no member any more.
+fn has_left(node: &Node) -> bool {
+    let core = &node.core;
+    core.configured_at() <= core.commit_index() && !core.configuration().contains(core.id())
+}
+
+/// A leader steps down when it has committed the configuration that leaves it out (section 6).
+fn no_leader_has_left(world: &World) -> bool {
+    let mut leaders = (world.nodes.iter()).filter(|node| node.core.role() == RoleName::Leader);
+    !leaders.any(|node| has_left(node))
+}
+
+/// C_new is committed, and known to be on each of its members.
+fn a_change_is_done(world: &World) -> bool {
+    let committed = world.history.committed.iter().rev();
+    let mut configurations = committed.filter_map(|(entry, _)| {
+        let configuration = entry.payload.configuration()?;
+        Some((entry.index, configuration))
+    });
+    configurations.next().is_some_and(|(index, configuration)| {
+        let mut members = configuration.members().keys();
+        !configuration.is_joint() && members.all(|&id| world.node(id).core.commit_index() >= index)
+    })
+}
+
+/// Whoever led its term has left, in that very term.
+fn a_leader_has_left(world: &World) -> bool {
+    world.nodes.iter().any(|node| {
+        let core = &node.core;
+        has_left(node) && world.history.leader(core.current_term()) == Some(core.id())
+    })
+}
+
+/// Some log has a configuration where something else is committed.
+fn a_configuration_is_lost(world: &World) -> bool {
+    let lost = |node: &Node| {
+        world.history.committed.iter().any(|(entry, _)| {
+            let own = node.core.log().get(entry.index);
+            own.is_some_and(|own| own != entry && own.payload.configuration().is_some())
+        })
+    };
+    world.nodes.iter().any(|node| lost(node))
 }
 
 /// Log matching: same index and term, same entry and same predecessors. In memory and on disk.
@@ -214,6 +300,16 @@ fn votes_are_remembered(world: &World) -> bool {
         let on_disk = node.disk.hard_state;
         remembers(on_disk.current_term, on_disk.voted_for)
             && remembers(node.core.current_term(), node.core.voted_for())
+    })
+}
+
+/// Whoever asks for anything in a term has that term on disk.
+fn terms_are_remembered(world: &World) -> bool {
+    world.wire.iter().all(|packet| match &packet.message {
+        Message::Request(request) => {
+            world.node(packet.caller).disk.hard_state.current_term >= request.term()
+        }
+        Message::Reply(_) => true,
     })
 }
 

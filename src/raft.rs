@@ -751,8 +751,8 @@ impl Raft {
         {
             self.ready.save.get_or_insert_default().hard_state = Some(hard_state);
             self.saved_hard_state = hard_state;
-            // A lone voter leads at once. Nobody may hear of a term that it could forget, and have
-            // again with other entries.
+            // A lone voter leads at once. Nobody may hear of a term that it could forget, and that it
+            // or somebody else could lead again with other entries.
             if !planted!(TermSentUnsaved) {
                 let send = std::mem::take(&mut self.ready.send);
                 self.ready.after_save.extend(send);

@@ -10,6 +10,10 @@
 //! arrive all the same, at any later moment. A request that nobody waits for can vanish. So whatever
 //! is on the wire can arrive in any order, late, or not at all.
 //!
+//! Who has left goes on like everybody: it may not know it, times out, and asks for votes. A core
+//! refuses strangers unless it was told that they are members; here it is told so of everybody, because
+//! a refusal does nothing that the loss of the request does not do.
+//!
 //! A crash and the start after it are one step. A node that is down for a while does what a node does
 //! that hears nothing, and what it starts with is on its disk already.
 
@@ -21,8 +25,8 @@ use super::Bounds;
 use crate::command::Command;
 use crate::raft::view::View;
 use crate::raft::{
-    AppendOutcome, CallId, CheckSnapshot, Config, Configuration, Entry, HardState, Log, NodeId,
-    Payload, Raft, Ready, Reply, Request, RoleName, Save,
+    AppendOutcome, CallId, Change, CheckSnapshot, Config, Configuration, Entry, HardState, Log,
+    NodeId, Payload, Raft, Ready, Reply, Request, RoleName, Save, Send, Standing,
 };
 
 /// No node is ever silent for so long unless the model says so.
@@ -30,7 +34,7 @@ const ELECTION_TIMEOUT: u64 = 1 << 32;
 const HEARTBEAT: u64 = 1;
 
 /// What can happen. Packets go by their places on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// A node has heard no leader for too long, or its election has come to nothing.
     Timeout(NodeId),
@@ -38,6 +42,8 @@ pub enum Action {
     Beat(NodeId),
     /// A client asks a leader for something.
     Propose(NodeId),
+    /// A leader is asked to change the members.
+    Change(NodeId, Box<Change>),
     /// The oldest save of a node is on its disk.
     Saved(NodeId),
     /// A packet arrives.
@@ -109,12 +115,30 @@ pub struct Node {
 /// What no node knows and the rules ask for.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// Who has led each term, from term 1 on.
+    /// Who has led each term, from term 1 on. A lone voter leads before its term is saved; what it
+    /// loses of that in a crash nobody has seen, and it is not remembered here either.
     leaders: Vec<Option<NodeId>>,
     /// What has been committed, from index 1 on, and the term of the node that said so first.
     pub committed: Vec<(Entry, u64)>,
     /// A rule that a step has broken.
     pub broken: Option<&'static str>,
+}
+
+impl History {
+    /// Who has led that term.
+    pub fn leader(&self, term: u64) -> Option<NodeId> {
+        *self.leaders.get((term as usize).checked_sub(1)?)?
+    }
+
+    /// A node has crashed, and knows of no later term than this one.
+    fn forget(&mut self, node: NodeId, term: u64) {
+        for leader in self.leaders.iter_mut().skip(term as usize) {
+            leader.take_if(|leader| *leader == node);
+        }
+        while self.leaders.last() == Some(&None) {
+            self.leaders.pop();
+        }
+    }
 }
 
 pub const ONE_LEADER: &str = "a term has one leader";
@@ -123,16 +147,16 @@ pub const APPEND_ONLY: &str = "a leader only appends to its log";
 pub const COMMIT_GROWS: &str = "a commit index never goes back";
 
 /// What a leader's step is compared with.
-struct Standing {
+struct Before {
     role: RoleName,
     term: u64,
     last_index: u64,
     last_term: u64,
 }
 
-impl Standing {
-    fn of(core: &Raft) -> Standing {
-        Standing {
+impl Before {
+    fn of(core: &Raft) -> Before {
+        Before {
             role: core.role(),
             term: core.current_term(),
             last_index: core.log().last_index(),
@@ -147,6 +171,7 @@ pub struct World {
     pub nodes: Vec<Arc<Node>>,
     pub wire: Vec<Packet>,
     proposed: u64,
+    changed: u64,
     crashed: u64,
     beats: u64,
     pub history: History,
@@ -168,10 +193,31 @@ impl Hash for World {
     }
 }
 
+/// The members with which every server is started: voters, and after them the learners.
+fn founders(bounds: &Bounds) -> Configuration {
+    let voters = bounds.servers - bounds.learners;
+    let configuration = Configuration::of_voters(1..=voters);
+    if bounds.learners == 0 {
+        return configuration;
+    }
+    let add = (voters + 1..=bounds.servers).map(newcomer);
+    let change = Change {
+        add: add.collect(),
+        ..Change::default()
+    };
+    configuration.changed(&change).expect("learners may come")
+}
+
+/// A server in the words of a change that takes it in: with the name and the address that
+/// [`Configuration::of_voters`] gives it.
+fn newcomer(id: NodeId) -> (NodeId, (String, String)) {
+    (id, (format!("node{id}"), format!("node{id}:1")))
+}
+
 fn config(id: NodeId, bounds: &Bounds) -> Config {
     Config {
         id,
-        configuration: Configuration::of_voters(1..=bounds.servers),
+        configuration: founders(bounds),
         founds: false,
         election_timeout: (ELECTION_TIMEOUT, ELECTION_TIMEOUT),
         heartbeat: HEARTBEAT,
@@ -190,17 +236,45 @@ fn config(id: NodeId, bounds: &Bounds) -> Config {
     }
 }
 
+/// A core that has just started, and hears everybody, whatever its log says of them.
+fn start(id: NodeId, bounds: &Bounds, hard_state: HardState, log: Log) -> Raft {
+    let mut core = Raft::new(config(id, bounds), hard_state, None, log);
+    let ready = core.introduce(1..=bounds.servers);
+    assert_eq!(ready, Ready::default(), "nothing comes of it at once");
+    core
+}
+
+/// Every change that somebody could ask for: each server comes, becomes a voter, leaves, or is not
+/// spoken of. Whether it can be made is for the core to say.
+fn changes(configuration: &Configuration, servers: u64) -> Vec<Change> {
+    type Word = fn(&mut Change, NodeId);
+    let comes: Word = |change, id| change.add.extend([newcomer(id)]);
+    let votes: Word = |change, id| change.promote.extend([id]);
+    let leaves: Word = |change, id| change.remove.extend([id]);
+    let mut changes = vec![Change::default()];
+    for id in 1..=servers {
+        let words: &[Word] = match configuration.standing(id) {
+            None => &[comes],
+            Some(Standing::Learner) => &[votes, leaves],
+            Some(_) => &[leaves],
+        };
+        let others = changes.clone();
+        for word in words {
+            changes.extend(others.iter().cloned().map(|mut change| {
+                word(&mut change, id);
+                change
+            }));
+        }
+    }
+    changes
+}
+
 impl World {
     /// New servers.
     pub fn new(bounds: &Bounds) -> World {
         let node = |id| {
             Arc::new(Node {
-                core: Raft::new(
-                    config(id, bounds),
-                    HardState::default(),
-                    None,
-                    Log::default(),
-                ),
+                core: start(id, bounds, HardState::default(), Log::default()),
                 now: 0,
                 disk: Disk::default(),
                 saves: VecDeque::new(),
@@ -211,6 +285,7 @@ impl World {
             nodes: (1..=bounds.servers).map(node).collect(),
             wire: Vec::new(),
             proposed: 0,
+            changed: 0,
             crashed: 0,
             beats: 0,
             history: History::default(),
@@ -249,7 +324,12 @@ impl World {
             if core.role() == RoleName::Leader && self.proposed < bounds.commands {
                 actions.push(Action::Propose(id));
             }
-            if core.role() != RoleName::Follower
+            if core.role() == RoleName::Leader && self.changed < bounds.changes {
+                let changes = changes(core.configuration(), bounds.servers);
+                let changes = changes.into_iter().map(Box::new);
+                actions.extend(changes.map(|change| Action::Change(id, change)));
+            }
+            if matches!(core.role(), RoleName::Candidate | RoleName::Leader)
                 && core.deadline().is_some()
                 && bounds.beats.is_none_or(|beats| self.beats < beats)
             {
@@ -295,6 +375,20 @@ impl World {
                     let (_, ready) = core.propose([Arc::new(command)]).expect("it leads");
                     ready
                 });
+            }
+            Action::Change(id, change) => {
+                let mut is_made = false;
+                next.changed += 1;
+                next.step(id, None, |core| match core.change(&change) {
+                    Ok((_, ready)) => {
+                        is_made = true;
+                        ready
+                    }
+                    Err(_) => Ready::default(),
+                });
+                if !is_made {
+                    return None;
+                }
             }
             Action::Saved(id) => next.save(id),
             Action::Deliver(at) => next.deliver(at),
@@ -418,10 +512,11 @@ impl World {
         if planted!(ForgetVote) {
             hard_state.voted_for = None;
         }
-        node.core = Raft::new(config(id, bounds), hard_state, None, node.disk.log.clone());
+        node.core = start(id, bounds, hard_state, node.disk.log.clone());
         node.now = 0;
         node.saves.clear();
         let unsent = std::mem::take(&mut node.held);
+        self.history.forget(id, hard_state.current_term);
         // Nobody waits for what this node has asked, and what it has not said will not be said.
         let is_reply = |packet: &Packet| matches!(packet.message, Message::Reply(_));
         self.wire
@@ -445,12 +540,19 @@ impl World {
     }
 
     /// Gives a core an input and carries out what it asks for; the reply is for `asker`.
+    ///
+    /// When a leader resigns, its TimeoutNow is lost, of which it wants to hear nothing any more. Any
+    /// node may lose patience at any time, so being told to adds nothing; but who is told is decided by
+    /// name where two are equal, and would differ in the mirror image.
     fn step(&mut self, id: NodeId, asker: Option<&Packet>, input: impl FnOnce(&mut Raft) -> Ready) {
         let node = self.node_mut(id);
         let committed = node.core.commit_index();
-        let before = Standing::of(&node.core);
-        let ready = input(&mut node.core);
-        let after = Standing::of(&node.core);
+        let before = Before::of(&node.core);
+        let mut ready = input(&mut node.core);
+        let is_sent = |send: &Send| !matches!(send.request, Request::TimeoutNow(_));
+        ready.send.retain(is_sent);
+        ready.after_save.retain(is_sent);
+        let after = Before::of(&node.core);
         if before.role == RoleName::Leader
             && (before.role, before.term) == (after.role, after.term)
             && node.core.log().term_at(before.last_index) != Some(before.last_term)
@@ -461,7 +563,7 @@ impl World {
         if node.core.commit_index() < committed {
             self.history.broken = Some(COMMIT_GROWS);
         }
-        let packet = |send: crate::raft::Send| Packet {
+        let packet = |send: Send| Packet {
             caller: id,
             callee: send.to,
             waits: Some(send.call),
@@ -557,6 +659,7 @@ impl World {
             bytes: Vec::with_capacity(256),
         };
         view.number(self.proposed);
+        view.number(self.changed);
         view.number(self.crashed);
         view.number(self.beats);
         for &id in order {
@@ -605,7 +708,9 @@ impl Node {
     /// Something of a node in which there are no names.
     fn rank(&self) -> impl Ord + use<> {
         let core = &self.core;
+        let founder = core.config().configuration.standing(core.id());
         (
+            founder.map(|standing| standing as u8),
             core.current_term(),
             core.log().last_index(),
             core.log().last_term(),
@@ -766,6 +871,13 @@ impl World {
             Action::Timeout(id) => format!("node {id} times out"),
             Action::Beat(id) => format!("a heartbeat interval passes on node {id}"),
             Action::Propose(id) => format!("node {id} is asked for something"),
+            Action::Change(id, change) => {
+                let configuration = self.node(id).core.configuration();
+                match configuration.changed(&change) {
+                    Ok(changed) => format!("node {id} is asked for {changed}"),
+                    Err(refusal) => format!("node {id} is asked for what cannot be: {refusal}"),
+                }
+            }
             Action::Saved(id) => format!("node {id} has saved"),
             Action::Deliver(at) => format!("arrives: {}", self.wire[at].describe()),
             Action::GiveUp(at) => format!("given up: {}", self.wire[at].describe()),
@@ -786,13 +898,14 @@ impl World {
         let lines = self.nodes.iter().map(|node| {
             let core = &node.core;
             format!(
-                "  {} {:<9} term {} vote {} log {} commit {}; on disk: term {} log {}\n",
+                "  {} {:<9} term {} vote {} log {} commit {} {}; on disk: term {} log {}\n",
                 core.id(),
                 core.role().as_str(),
                 core.current_term(),
                 core.voted_for().unwrap_or(0),
                 entries(core.log().from(1)),
                 core.commit_index(),
+                core.configuration(),
                 node.disk.hard_state.current_term,
                 entries(node.disk.log.from(1)),
             )

@@ -9,6 +9,11 @@
 //!   which never reaches an election deadline, and more than the longest election timeout, which
 //!   always does. What is left of a deadline between the two is whether a heartbeat is overdue;
 //! - the generator of timeouts, which the model sets to one length;
+//! - when a leader stops to tell somebody who has left. It has more patience than the model has
+//!   heartbeats, and giving up is no more than losing what it would have said;
+//! - who was introduced, because everybody is introduced to everybody;
+//! - that an election was asked for by the leader, which only CheckQuorum asks about, and reads and
+//!   transfers, which the model has none of;
 //! - the names of calls. Whether a call is awaited is said for the message ([`Raft::awaits`]), and
 //!   that one is under way, and what it asked, here.
 //!
@@ -105,7 +110,7 @@ impl Raft {
     /// Writes down all that can make a difference.
     pub(crate) fn view(&self, view: &mut View<'_>) {
         let Raft {
-            config: _,
+            config,
             current_term,
             voted_for,
             log,
@@ -124,17 +129,22 @@ impl Raft {
             saved_hard_state,
         } = self;
         assert!(
-            snapshot.is_none()
-                && staged.is_none()
-                && introduced.is_empty()
-                && *ready == Ready::default(),
+            snapshot.is_none() && staged.is_none() && *ready == Ready::default(),
             "the model has no snapshots, and looks between steps"
+        );
+        let mut others = view.order.iter().filter(|&&id| id != config.id);
+        assert!(
+            others.all(|id| introduced.contains(id)) && !config.check_quorum,
+            "in the model everybody hears everybody"
         );
         view.number(*current_term);
         view.node(*voted_for);
         view.log(log);
-        // They follow from the log, unless a mistake is planted.
-        for (index, configuration) in configurations.since(0) {
+        // They follow from the log, unless a mistake is planted, and from what the node was started
+        // with, which is the one at index 0.
+        let configurations = configurations.since(0);
+        view.number(configurations.len() as u64);
+        for (index, configuration) in configurations {
             view.number(*index);
             view.configuration(configuration);
         }
@@ -177,13 +187,19 @@ impl Raft {
                 saved_index,
                 began_at: _,
                 round: _,
-                reads: _,
-                transfer: _,
+                reads,
+                transfer,
             }) => {
+                assert!(
+                    reads.is_empty() && transfer.is_none(),
+                    "the model has no reads and no transfers"
+                );
                 view.number(2);
                 view.number(*saved_index);
                 for id in view.order {
-                    if let Some(progress) = progress.get(id) {
+                    let progress = progress.get(id);
+                    view.number(u64::from(progress.is_some()));
+                    if let Some(progress) = progress {
                         progress.view(*now, view);
                     }
                 }
