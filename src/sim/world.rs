@@ -390,7 +390,7 @@ impl<'a> World<'a> {
         while self.now < since + LEADER_WITHIN {
             self.next()?;
         }
-        if !self.has_confirmed_leader() {
+        if !self.finds_confirmed_leader()? {
             return Err(self.standing("a connected majority has a leader"));
         }
         let term = self.highest_term();
@@ -400,11 +400,20 @@ impl<'a> World<'a> {
         while self.now < since + 2 * LEADER_WITHIN {
             self.next()?;
         }
-        if !self.has_confirmed_leader() || self.highest_term() != term {
+        if !self.finds_confirmed_leader()? || self.highest_term() != term {
             return Err(self.standing("a connected majority keeps its leader"));
         }
         self.network.heal();
         Ok(())
+    }
+
+    /// The same as `has_confirmed_leader`, or soon: a command may be on its way at this moment.
+    fn finds_confirmed_leader(&mut self) -> Result<bool, Violation> {
+        let until = self.now + CALL_TIMEOUT;
+        while !self.has_confirmed_leader() && self.now < until {
+            self.next()?;
+        }
+        Ok(self.has_confirmed_leader())
     }
 
     /// Whether there is a leader that has committed an entry of its own term, and whom a majority
