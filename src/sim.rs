@@ -24,6 +24,8 @@ mod network;
 mod world;
 
 use std::fmt;
+use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -137,8 +139,20 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Says which run it was in which something panicked: an assertion of the program, or of the simulator.
+struct Panics(Options);
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = writeln!(io::stderr(), "replay: {} --trace", self.0.command());
+        }
+    }
+}
+
 /// Runs once. `trace` gets a line for each step.
 pub fn run(options: Options, trace: Option<&mut dyn FnMut(String)>) -> Result<Report, Failure> {
+    let _panics = Panics(options);
     let mut world = World::new(options, trace);
     match world.run() {
         Ok(()) => Ok(world.report()),
@@ -202,7 +216,11 @@ pub fn run_many(
                 return;
             }
             let seed = first.seed.wrapping_add(offset);
-            let report = run(Options { seed, ..first }, None);
+            let run = || run(Options { seed, ..first }, None);
+            let report = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+                next.store(seeds, Ordering::Relaxed);
+                resume_unwind(panic)
+            });
             let mut result = result
                 .lock()
                 .unwrap_or_else(|poisoned| poisoned.into_inner());

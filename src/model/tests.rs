@@ -119,7 +119,7 @@ const SMALL: [Walk; 6] = [
             changes: 2,
             ..ONE_AT_A_TIME
         },
-        28_920,
+        32_518,
     ),
 ];
 

@@ -46,3 +46,21 @@ impl<'de> Visitor<'de> for Bytes {
         Ok(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::de::value::{BorrowedBytesDeserializer, Error, SeqDeserializer, StrDeserializer};
+
+    #[test]
+    fn bytes_are_read_whatever_the_format_makes_of_them() {
+        let read = [
+            super::deserialize(BorrowedBytesDeserializer::<Error>::new(b"ab")),
+            super::deserialize(StrDeserializer::new("ab")),
+            super::deserialize(SeqDeserializer::new(b"ab".iter().copied())),
+        ];
+        for bytes in read {
+            let bytes: Result<Vec<u8>, Error> = bytes;
+            assert_eq!(bytes.as_deref(), Ok(&b"ab"[..]));
+        }
+    }
+}

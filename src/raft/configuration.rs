@@ -623,6 +623,13 @@ mod tests {
         let mut same = add(4);
         same.add.insert(4, ("NODE1".to_string(), "x:1".to_string()));
         assert_eq!(refused(same), NotChanged::Taken(4, 1));
+        let mut crowd = add(10);
+        while crowd.add.len() + 3 <= MAX_MEMBERS {
+            crowd.add.extend(add(10 + crowd.add.len() as u64).add);
+        }
+        assert_eq!(refused(crowd.clone()), NotChanged::TooMany);
+        crowd.add.pop_last();
+        assert!(configuration.changed(&crowd).is_ok());
         let both = Change {
             promote: ids(&[3]),
             remove: ids(&[3]),
@@ -689,10 +696,14 @@ mod tests {
         let mut members: BTreeMap<_, _> = (0..MAX_MEMBERS).map(member).collect();
         let last = members.get_mut(&MAX_NODE_ID).unwrap();
         last.standing = Standing::Outgoing;
-        let configuration = Configuration::new(members).unwrap();
+        let configuration = Configuration::new(members.clone()).unwrap();
         let text = configuration.text();
         assert!(text.len() <= MAX_CONFIGURATION_BYTES, "{}", text.len());
         assert_eq!(Configuration::parse(&text), Ok(configuration));
+        let longer = "1".repeat(MAX_CONFIGURATION_BYTES + 1);
+        assert_eq!(Configuration::parse(&longer), Err("it is too long".into()));
+        members.extend([member(MAX_MEMBERS)]);
+        assert_eq!(Configuration::new(members), Err("it has 33 members".into()));
     }
 
     #[test]

@@ -185,12 +185,6 @@ impl Raft {
             let new = Progress::new(last_index, now);
             leader.progress.insert(member, new);
         }
-        // A lone voter's transfer to nobody, and the like.
-        if let Some(transfer) = leader.transfer
-            && !configuration.is_voter(transfer.to)
-        {
-            leader.transfer = None;
-        }
     }
 
     /// The leader has committed something. A joint configuration that is committed is left; a

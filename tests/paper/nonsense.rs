@@ -2,7 +2,9 @@
 //!
 //! No correct node says any of this. A node of another version, a bad proxy or a stranger may.
 
-use raftian::raft::{MAX_TERM, Rejected, RoleName};
+use raftian::raft::{
+    InstallOutcome, InstallSnapshotReply, MAX_TERM, Rejected, RoleName, TimeoutNowReply,
+};
 
 use super::raft::{Cluster, HEARTBEAT, command};
 use super::*;
@@ -70,6 +72,36 @@ fn a_peer_whose_answers_cannot_be_true_is_not_asked_in_a_loop() {
         }
         assert!(requests < 20, "after {reply:?} the leader never pauses");
     }
+}
+
+#[test]
+fn an_answer_of_the_wrong_kind_is_none() {
+    let install = |outcome| Reply::InstallSnapshot(InstallSnapshotReply { term: 5, outcome });
+    for reply in [
+        install(InstallOutcome::Installed),
+        install(InstallOutcome::Next(0)),
+        Reply::TimeoutNow(TimeoutNowReply {
+            term: 5,
+            campaigns: false,
+        }),
+    ] {
+        let (mut core, send) = leader_with_a_request_under_way();
+        let before = core.progress(2);
+        let ready = core.reply(2, send.call, reply.clone());
+        assert_eq!((core.progress(2), receivers(&ready.send)), (before, vec![]));
+        // It is spoken to again, as one that has not answered: without entries.
+        let ready = core.tick(10_000 + HEARTBEAT);
+        assert_eq!(end(&sent(&ready.send, 2)), 1, "{reply:?}");
+    }
+}
+
+#[test]
+fn whoever_names_many_strangers_makes_the_first_forgotten() {
+    let mut core = follower(1, 3, 1, &[1]);
+    let _ = core.introduce(10..=74);
+    let refused = core.request(vote(10, 2, (1, 1))).unwrap_err();
+    assert_eq!(refused, Rejected::NotAMember(10));
+    assert!(votes(&core.request(vote(11, 2, (1, 1))).unwrap()));
 }
 
 #[test]

@@ -476,6 +476,32 @@ fn a_snapshot_that_cannot_be_read_changes_nothing() {
     assert_eq!(progress(&ready), InstallOutcome::Next(0));
 }
 
+/// What is committed here can only be in every snapshot that there is.
+#[test]
+fn a_snapshot_that_contradicts_what_is_committed_is_refused() {
+    let mut core = follower(1, 3, 1, &[1, 1]);
+    let _ = core.request(append(2, 1, (2, 1), &[], 2)).unwrap();
+    assert_eq!(core.commit_index(), 2);
+    let before = state(&core);
+    let refused = core.request(install(3, (2, 2), 0..WHOLE)).unwrap_err();
+    assert_eq!(refused, Rejected::Contradicts { index: 2 });
+    assert!(state(&core) == before);
+}
+
+/// An answer that belongs to another kind of request says nothing of the follower.
+#[test]
+fn an_answer_of_the_wrong_kind_does_not_end_a_snapshot() {
+    let mut core = leader_of_four(|_| ());
+    let _ = compact(&mut core, 0);
+    let ready = lacks(&mut core, 1);
+    let (call, _) = part(&ready.send, 2);
+    let ready = core.reply(2, call, matched(1, 4));
+    assert_eq!(core.progress(2).unwrap().0, 0);
+    assert_eq!(receivers(&ready.send), NOTHING);
+    let ready = core.tick(core.deadline().unwrap());
+    assert_eq!(part(&ready.send, 2).1.offset, 0);
+}
+
 #[test]
 fn a_snapshot_that_is_too_large_is_refused_before_it_is_gathered() {
     let config = Config {

@@ -108,12 +108,13 @@ impl World<'_> {
         for id in self.ids() {
             let is_removed = self.checker.is_removed(id);
             let node = self.node(id);
-            if is_removed && !node.is_gone {
-                retired = true;
-                node.driver = None;
-                node.is_gone = true;
-                node.asked.clear();
-                self.checker.stopped(id);
+            if !is_removed || node.is_gone {
+                continue;
+            }
+            retired = true;
+            node.is_gone = true;
+            if node.driver.is_some() {
+                self.crash(id);
             }
         }
         for id in self.ids() {
