@@ -124,6 +124,21 @@ fn every_link_leads_somewhere() {
     assert!(count > 0);
 }
 
+/// A row with too few or too many cells is two tables that have been mixed, or a bar in the wrong place.
+#[test]
+fn every_row_of_a_table_has_as_many_cells_as_its_head() {
+    for path in documents() {
+        let mut head = None;
+        for line in prose(&read(&path)).lines() {
+            // A bar inside code divides nothing.
+            let outside = line.split('`').step_by(2).collect::<String>();
+            let bars = outside.replace("\\|", "").matches('|').count();
+            head = line.starts_with('|').then(|| head.unwrap_or(bars));
+            assert!(head.is_none_or(|head| head == bars), "{path}: {line}");
+        }
+    }
+}
+
 #[test]
 fn every_file_that_is_named_exists() {
     let of_ours = ["src/", "tests/", "benches/", "docs/", "config/"];
