@@ -158,7 +158,7 @@ const LARGE: [Walk; 11] = [
             changes: 2,
             ..CHANGE
         },
-        604_293,
+        643_989,
     ),
     (
         "three terms, two changes, one at a time",
@@ -167,7 +167,7 @@ const LARGE: [Walk; 11] = [
             changes: 2,
             ..ONE_AT_A_TIME
         },
-        1_019_564,
+        1_291_024,
     ),
     (
         "a change and a command",
@@ -189,7 +189,7 @@ const LARGE: [Walk; 11] = [
             crashes: 1,
             ..LEARNERS
         },
-        2_576_888,
+        2_652_389,
     ),
     (
         "four terms, one at a time",
