@@ -117,8 +117,10 @@ enum Happening {
 }
 
 struct Node {
-    /// It was told at its start who the members are.
+    /// It was there when the cluster began, and was told who the others are.
     founder: bool,
+    /// Whenever it starts, it is told who the members are by then.
+    is_told: bool,
     /// It is none any more, and will not be started again.
     is_gone: bool,
     disk: Disk,
@@ -142,6 +144,7 @@ impl Node {
     fn new(id: NodeId, segment_bytes: u64, founder: bool) -> Node {
         Node {
             founder,
+            is_told: !founder,
             is_gone: false,
             disk: Disk::new(id, segment_bytes),
             driver: None,

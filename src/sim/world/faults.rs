@@ -98,8 +98,8 @@ impl World<'_> {
     }
 
     /// The paper's bare algorithm lets whoever was removed disturb the others: section 6 withholds
-    /// votes for that. So in a world without that rule they stop. A joiner that has nothing yet may have
-    /// been told of nobody else; it is started again, and told who the members are now.
+    /// votes for that. So in a world without that rule they stop. Whoever knows nobody else is started
+    /// again, and told who the members are now.
     pub(super) fn retire_the_removed(&mut self) -> Checked {
         if self.check_quorum {
             return Ok(());
@@ -118,10 +118,15 @@ impl World<'_> {
             }
         }
         for id in self.ids() {
-            let node = self.node(id);
-            let joiner = node.driver.as_ref().filter(|_| !node.founder);
-            let has_nothing = joiner.is_some_and(|d| d.raft().configuration().members().is_empty());
-            if retired && has_nothing {
+            let knows_nobody = self.nodes[&id].driver.as_ref().is_some_and(|driver| {
+                let raft = driver.raft();
+                // Whoever is the only voter needs nobody.
+                let is_alone = raft.is_voter() && raft.configuration().members().len() == 1;
+                let known = raft.acquaintances();
+                !is_alone && known.iter().all(|other| self.nodes[other].is_gone)
+            });
+            if retired && knows_nobody {
+                self.node(id).is_told = true;
                 self.crash(id);
                 self.start(id)?;
             }

@@ -70,11 +70,11 @@ impl World<'_> {
     fn driver(&self, id: NodeId, salt: u64, found: Recovered) -> Driver<Token> {
         let founders = self.nodes.values().filter(|node| node.founder).count() as u64;
         let is_founder = self.nodes[&id].founder;
-        // Whoever joins is told by somebody who the members are.
+        let is_told = self.nodes[&id].is_told;
         let (_, members) = self.checker.configuration();
-        let others: Vec<NodeId> = match is_founder {
-            true => (1..=founders).filter(|&other| other != id).collect(),
-            false => {
+        let others: Vec<NodeId> = match is_told {
+            false => (1..=founders).filter(|&other| other != id).collect(),
+            true => {
                 let members = members.members().keys().copied();
                 members.filter(|&other| other != id).collect()
             }
@@ -123,9 +123,9 @@ impl World<'_> {
                 .iter()
                 .map(|&peer| (peer, Peer::new(admin::name(peer), admin::address(peer))))
                 .collect(),
-            introduced: match is_founder {
-                true => Vec::new(),
-                false => others,
+            introduced: match is_told {
+                false => Vec::new(),
+                true => others,
             },
             has_view: false,
         })
